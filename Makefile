@@ -1,0 +1,59 @@
+# What a person or a workflow runs. Only Python 3.11 or newer and make have to be there.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+OWN := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/runtime ## Run the exporter against the built-in simulator, no credentials needed
+	@$(BIN)/exoscale-ai-exporter --demo
+
+test: $(VENV)/dev ## Run the tests, with coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+
+lint: $(VENV)/dev ## Check format, style and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/dev ## Put the code into its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+golden: $(VENV)/dev ## Write the golden files of the tests anew, to be reviewed with git diff
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet --no-cov tests/test_golden.py tests/test_docs.py
+
+lock: ## Renew the lock files (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
+		--custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/runtime.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
+		--custom-compile-command "make lock" --constraint requirements/runtime.txt \
+		pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=…")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: pyproject.toml requirements/runtime.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) …"
+	@$(PIP) --requirement requirements/runtime.txt
+	@$(OWN)
+	@touch $@
+
+$(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV), with what the tests need …"
+	@$(PIP) --requirement requirements/dev.txt
+	@$(OWN)
+	@touch $@ $(VENV)/runtime
+
+.PHONY: help demo test lint format golden lock clean

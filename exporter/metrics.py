@@ -1,0 +1,218 @@
+"""THE table of metrics, and visits → metric families.
+
+A row is a metric: its name, help, labels and, for what a scrape finds, the function of the domain object that gives
+its samples. The documentation and the tests follow from the table. To add a metric, add a row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from exporter.inventory import KNOWN_STATES, Deployment, Identity, Model, identity, timestamp
+from exporter.visit import Visit
+
+ZONE_LABELS = ("account", "zone")
+DEPLOYMENT_LABELS = (*ZONE_LABELS, *Identity._fields)
+
+T = TypeVar("T")
+Samples = Iterable[tuple[tuple[str, ...], float]]
+"""Values of the labels that a row adds to the common ones, and the sample's value."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric. `labels` are all of its labels, `kind` is gauge, counter or histogram."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: str = "gauge"
+
+
+@dataclass(frozen=True)
+class Gauge(Row, Generic[T]):
+    """A metric of a scrape: a function of T. Its last labels, those that not all rows on T have, are `samples`'s."""
+
+    samples: Callable[[T], Samples] = lambda _: ()
+
+
+def _of_deployment(name: str, help: str, samples: Callable[[Deployment], Samples], *labels: str) -> Gauge[Deployment]:
+    return Gauge(name, help, (*DEPLOYMENT_LABELS, *labels), samples=samples)
+
+
+def _of_zone(name: str, help: str, value: Callable[[Visit], float | None]) -> Gauge[Visit]:
+    return Gauge(name, help, ZONE_LABELS, samples=lambda visit: _if_known(value(visit)))
+
+
+def _if_known(value: float | None) -> Samples:
+    """No sample where the API says nothing: absent is not zero."""
+    return () if value is None else (((), value),)
+
+
+def _state(deployment: Deployment) -> Samples:
+    current = deployment.state or "unknown"
+    for state in KNOWN_STATES:
+        yield (state,), float(state == current)
+    if current not in KNOWN_STATES:
+        yield (current,), 1.0
+
+
+def _info(deployment: Deployment) -> Samples:
+    fields = (
+        (deployment.model or Model()).id,
+        deployment.gpu_type,
+        deployment.service_level,
+        deployment.visibility,
+        deployment.deployment_url,
+    )
+    return ((tuple(field or "" for field in fields), 1.0),)
+
+
+DEPLOYMENT_GAUGES: tuple[Gauge[Deployment], ...] = (
+    _of_deployment(
+        "exoscale_ai_deployment_replicas",
+        "Replicas of the deployment (API field replicas). 0 is a deployment scaled to zero.",
+        lambda deployment: _if_known(deployment.replicas),
+    ),
+    _of_deployment(
+        "exoscale_ai_deployment_gpu_count_per_replica",
+        "GPUs that each replica holds (API field gpu-count). A deployment holds this times its replicas.",
+        lambda deployment: _if_known(deployment.gpu_count),
+    ),
+    _of_deployment(
+        "exoscale_ai_deployment_state",
+        "State of the deployment (API field state): 1 for the current state, 0 for the others.",
+        _state,
+        "state",
+    ),
+    _of_deployment(
+        "exoscale_ai_deployment_info",
+        "What else is known of the deployment (API fields model.id, gpu-type, service-level, visibility, "
+        "deployment-url). Always 1.",
+        _info,
+        "model_id",
+        "gpu_type",
+        "service_level",
+        "visibility",
+        "url",
+    ),
+    _of_deployment(
+        "exoscale_ai_deployment_created_timestamp_seconds",
+        "When the deployment was created (API field created-at), in Unix time.",
+        lambda deployment: _if_known(deployment.created_at and timestamp(deployment.created_at)),
+    ),
+    _of_deployment(
+        "exoscale_ai_deployment_updated_timestamp_seconds",
+        "When the deployment was last updated (API field updated-at), in Unix time.",
+        lambda deployment: _if_known(deployment.updated_at and timestamp(deployment.updated_at)),
+    ),
+)
+
+ZONE_GAUGES: tuple[Gauge[Visit], ...] = (
+    _of_zone(
+        "exoscale_ai_deployments",
+        "Deployments listed in the zone (API operation list-deployments). Absent when the listing failed.",
+        lambda visit: visit.inventory and len(visit.inventory.deployments),
+    ),
+    _of_zone(
+        "exoscale_ai_invalid_entries",
+        "Entries of the listing that were left out: not readable, or with the same id, name and model as another.",
+        lambda visit: visit.inventory and len(visit.inventory.invalid),
+    ),
+    _of_zone(
+        "exoscale_ai_up",
+        "1 if the listing of the zone (API operation list-deployments) succeeded in this scrape, else 0.",
+        lambda visit: float(visit.inventory is not None),
+    ),
+    _of_zone(
+        "exoscale_ai_scrape_duration_seconds",
+        "How long the listing of the zone took.",
+        lambda visit: visit.seconds,
+    ),
+    _of_zone(
+        "exoscale_ai_last_success_timestamp_seconds",
+        "When a listing of the zone last succeeded, in Unix time. Absent before the first.",
+        lambda visit: visit.last_success,
+    ),
+    _of_zone(
+        "exoscale_ai_cache_age_seconds",
+        "Age of the listing used, where scrape.cache is on.",
+        lambda visit: visit.cache_age,
+    ),
+    _of_zone(
+        "exoscale_ai_clock_skew_seconds",
+        "Local clock minus the API's (HTTP header Date, in whole seconds). Signatures fail when it grows to minutes.",
+        lambda visit: visit.clock_skew,
+    ),
+)
+
+
+SCRAPE_ERRORS = Row(
+    "exoscale_ai_scrape_errors_total",
+    "Listings of the zone that failed, by reason.",
+    (*ZONE_LABELS, "reason"),
+    "counter",
+)
+API_REQUESTS = Row(
+    "exoscale_ai_api_requests_total",
+    "Answers of the Exoscale API, by its name of the operation and HTTP status.",
+    (*ZONE_LABELS, "operation", "code"),
+    "counter",
+)
+API_REQUEST_DURATION = Row(
+    "exoscale_ai_api_request_duration_seconds",
+    "How long requests to the Exoscale API took, retries included, answered or not.",
+    (*ZONE_LABELS, "operation"),
+    "histogram",
+)
+BUILD_INFO = Row(
+    "exoscale_ai_exporter_build_info",
+    "Version of the exporter, the revision it was built from, and the version of Python. Always 1.",
+    ("version", "revision", "python_version"),
+)
+RELOAD_SUCCESSFUL = Row(
+    "exoscale_ai_exporter_config_last_reload_successful",
+    "1 if the configuration was last loaded with success, else 0.",
+)
+RELOAD_SUCCESS_TIMESTAMP = Row(
+    "exoscale_ai_exporter_config_last_reload_success_timestamp_seconds",
+    "When the configuration was last loaded with success, in Unix time.",
+)
+
+TABLE: tuple[Row, ...] = (
+    *DEPLOYMENT_GAUGES,
+    *ZONE_GAUGES,
+    SCRAPE_ERRORS,
+    API_REQUESTS,
+    API_REQUEST_DURATION,
+    BUILD_INFO,
+    RELOAD_SUCCESSFUL,
+    RELOAD_SUCCESS_TIMESTAMP,
+)
+"""Every metric of the exporter's own. `exporter.instruments` keeps those that outlive a scrape."""
+
+
+def families(visits: Sequence[Visit]) -> Iterator[Metric]:
+    """The gauges of the table for these visits: every family, also those without a sample just now.
+
+    A zone is visited once and a deployment's identity is unique in its inventory, so no series is ever given twice.
+    """
+    deployments = [
+        ((visit.account, visit.zone, *identity(deployment)), deployment)
+        for visit in visits
+        if visit.inventory
+        for deployment in visit.inventory.deployments
+    ]
+    zones = [((visit.account, visit.zone), visit) for visit in visits]
+    yield from (_family(gauge, deployments) for gauge in DEPLOYMENT_GAUGES)
+    yield from (_family(gauge, zones) for gauge in ZONE_GAUGES)
+
+
+def _family(gauge: Gauge[T], things: Iterable[tuple[tuple[str, ...], T]]) -> Metric:
+    family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
+    for labels, thing in things:
+        for own_labels, value in gauge.samples(thing):
+            family.add_metric((*labels, *own_labels), value)
+    return family

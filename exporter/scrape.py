@@ -1,0 +1,119 @@
+"""All zones of all accounts at once, and an end to waiting for them."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+
+from structlog.typing import FilteringBoundLogger
+
+from exporter.client import Client
+from exporter.config import Account, Config
+from exporter.instruments import Instruments
+from exporter.target import Target
+from exporter.visit import Visit
+from exporter.zones import Zones
+
+DISCOVERY_SHARE = 0.4
+"""Of the time of the first scrape, which needs the names of the zones before it can list them."""
+
+
+class Scraper:
+    """Visits every zone of a configuration at each call. Safe to call from several threads at once."""
+
+    def __init__(
+        self,
+        config: Config,
+        instruments: Instruments,
+        log: FilteringBoundLogger,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._instruments = instruments
+        self._log = log
+        self._now = now
+        self._monotonic = monotonic
+        self._end = math.inf
+        self._lock = threading.Lock()
+        self._targets: dict[tuple[str, str], Target] = {}
+        self._discovered = {
+            account.name: Zones(self._zone_lister(account), log.bind(account=account.name), monotonic=monotonic)
+            for account in config.accounts
+            if account.zones is None
+        }
+        for account in config.accounts:
+            for zone in account.zones or ():
+                self._target(account, zone)
+
+    def __call__(self, timeout: float = math.inf) -> tuple[Visit, ...]:
+        """One visit of every zone, after `timeout` seconds (or those of the configuration, if less) at the latest."""
+        started = self._monotonic()
+        deadline = min(started + min(self._config.scrape.timeout, timeout), self._end)
+        targets = self._current_targets(started, deadline)
+        listings = [target.listing(deadline) for target in targets]
+        wait(listings, max(0.0, deadline - self._monotonic()))
+        why = f"no complete answer in {deadline - started:.1f} s"
+        return tuple(
+            listing.result() if listing.done() else target.give_up(listing, deadline, why)
+            for target, listing in zip(targets, listings, strict=True)
+        )
+
+    def glance(self, patience: float = 1.0, fresh: float = 10.0) -> tuple[Visit, ...]:
+        """The newest visits, for someone who looks: new ones where they are older than `fresh` seconds and can be had
+        within `patience` seconds, else those there are. A zone that was never visited is missing."""
+        started = self._monotonic()
+        targets = self._current_targets(started, started + patience)
+        oldest = self._now() - fresh
+        stale = [target for target in targets if target.latest is None or target.latest.at < oldest]
+        deadline = started + self._config.scrape.timeout
+        wait([target.listing(deadline) for target in stale], max(0.0, started + patience - self._monotonic()))
+        return tuple(target.latest for target in targets if target.latest)
+
+    def end_within(self, seconds: float) -> None:
+        """Ends all listings after `seconds`, because the exporter is about to stop: better a timeout than no answer."""
+        self._end = self._monotonic() + seconds
+        timer = threading.Timer(seconds, lambda: [target.end() for target in self._targets.values()])
+        timer.daemon = True
+        timer.start()
+
+    def close(self) -> None:
+        for target in self._targets.values():
+            target.close()
+
+    def _current_targets(self, started: float, deadline: float) -> list[Target]:
+        for zones in self._discovered.values():
+            zones.refresh(deadline)
+        discovery_deadline = started + (deadline - started) * DISCOVERY_SHARE
+        return [
+            self._target(account, zone)
+            for account in self._config.accounts
+            for zone in account.zones or self._discovered[account.name].names(discovery_deadline)
+        ]
+
+    def _target(self, account: Account, zone: str) -> Target:
+        with self._lock:
+            target = self._targets.get((account.name, zone))
+            if target is None:
+                target = self._targets[account.name, zone] = Target(
+                    account,
+                    zone,
+                    self._client(account, zone, signed=True),
+                    self._config.scrape.cache,
+                    self._instruments,
+                    self._log,
+                    now=self._now,
+                    monotonic=self._monotonic,
+                )
+            return target
+
+    def _zone_lister(self, account: Account) -> Callable[[str], Client]:
+        return lambda zone: self._client(account, zone, signed=False)
+
+    def _client(self, account: Account, zone: str, *, signed: bool) -> Client:
+        def observe(operation: str, statuses: tuple[int, ...], seconds: float) -> None:
+            self._instruments.requested(account.name, zone, operation, statuses, seconds)
+
+        return Client(account, zone, self._config.scrape, observe, signed=signed)

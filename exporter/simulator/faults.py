@@ -1,0 +1,293 @@
+"""What can go wrong with an API, each by a name.
+
+A fault is a function of the request's handler. It answers in its own way, or changes how the request is answered.
+Waiting ends when the client goes away, so that no fault keeps a thread for longer than its client wants it.
+"""
+
+import gzip
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Protocol
+
+JSON = "application/json"
+
+
+class Request(Protocol):
+    """What a fault gets: the handler of a request, and the answer that it would have got."""
+
+    handler: BaseHTTPRequestHandler
+    listing: dict[str, Any]
+
+    def answer(self, status: int, body: bytes, content_type: str = JSON, **headers: str) -> None:
+        """Sends a whole answer. In the names of headers `_` stands for `-`."""
+
+
+Fault = Callable[[Request], None]
+FAULTS: dict[str, Fault] = {}
+"""All faults by name; the docstring of each says what it does."""
+
+
+def _named(name: str, does: str) -> Callable[[Fault], Fault]:
+    def register(fault: Fault) -> Fault:
+        fault.__doc__ = does
+        FAULTS[name] = fault
+        return fault
+
+    return register
+
+
+def get(name: str) -> Fault:
+    """The fault of this name; `delay=SECONDS` is one for every number. Raises `KeyError` where there is none."""
+    if name.startswith("delay="):
+        try:
+            seconds = float(name.removeprefix("delay="))
+        except ValueError:
+            raise KeyError(name) from None
+        return lambda request: _delay(request, seconds)
+    return FAULTS[name]
+
+
+def _delay(request: Request, seconds: float) -> None:
+    if not _client_leaves(request, seconds):
+        _list(request, request.listing)
+
+
+def _list(request: Request, listing: object) -> None:
+    request.answer(200, json.dumps(listing).encode())
+
+
+def _client_leaves(request: Request, within: float) -> bool:
+    """Waits `within` seconds, or less where the client closes the connection: then it is True."""
+    return bool(select.select([request.handler.connection], [], [], within)[0])
+
+
+def _begin(request: Request, *headers: str, length: int | None = None) -> bytes:
+    """Sends the status line and headers of a 200, and returns the listing that should follow."""
+    body = json.dumps(request.listing).encode()
+    head = ["HTTP/1.1 200 OK", f"Content-Type: {JSON}", *headers]
+    if length is not None:
+        head.append(f"Content-Length: {length}")
+    request.handler.wfile.write("\r\n".join((*head, "", "")).encode())
+    return body
+
+
+def _drip(request: Request, data: Iterator[bytes], pause: float) -> None:
+    for piece in data:
+        request.handler.wfile.write(piece)
+        if _client_leaves(request, pause):
+            return
+
+
+def _close(request: Request, *, reset: bool = False) -> None:
+    connection = request.handler.connection
+    if reset:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.handler.close_connection = True
+
+
+@_named("hang", "accepts the request and never answers")
+def _hang(request: Request) -> None:
+    _client_leaves(request, 3600)
+    _close(request)
+
+
+@_named("drip-headers", "sends the headers a byte a second")
+def _drip_headers(request: Request) -> None:
+    _drip(request, (bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"), 1)
+    _close(request)
+
+
+@_named("endless-headers", "sends a header of more and more bytes, without an end")
+def _endless_headers(request: Request) -> None:
+    request.handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Padding: ")
+    _drip(request, (b"x" * 100 for _ in range(100_000)), 0.2)
+    _close(request)
+
+
+@_named("many-headers", "sends ten thousand headers at once")
+def _many_headers(request: Request) -> None:
+    _begin(request, *(f"X-Header-{number}: x" for number in range(10_000)), length=0)
+    _close(request)
+
+
+@_named("drip-body", "sends the body a byte a second")
+def _drip_body(request: Request) -> None:
+    body = _begin(request, length=len(json.dumps(request.listing)))
+    _drip(request, (bytes([byte]) for byte in body), 1)
+    _close(request)
+
+
+@_named("stop-mid-body", "sends half of the body and then nothing")
+def _stop_mid_body(request: Request) -> None:
+    body = _begin(request, length=len(json.dumps(request.listing)))
+    request.handler.wfile.write(body[: len(body) // 2])
+    _hang(request)
+
+
+@_named("stop-without-length", "sends half of a body without a length, and then nothing")
+def _stop_without_length(request: Request) -> None:
+    body = _begin(request, "Connection: close")
+    request.handler.wfile.write(body[: len(body) // 2])
+    _hang(request)
+
+
+@_named("close-before-headers", "closes the connection without an answer")
+def _close_before_headers(request: Request) -> None:
+    _close(request)
+
+
+@_named("reset-before-headers", "resets the connection without an answer")
+def _reset_before_headers(request: Request) -> None:
+    _close(request, reset=True)
+
+
+@_named("reset-mid-body", "resets the connection in the middle of the body")
+def _reset_mid_body(request: Request) -> None:
+    body = _begin(request, length=len(json.dumps(request.listing)))
+    request.handler.wfile.write(body[: len(body) // 2])
+    _close(request, reset=True)
+
+
+@_named("close-mid-body", "closes the connection in the middle of the body")
+def _close_mid_body(request: Request) -> None:
+    body = _begin(request, length=len(json.dumps(request.listing)))
+    request.handler.wfile.write(body[: len(body) // 2])
+    _close(request)
+
+
+@_named("broken-chunks", "sends a chunked body whose chunks make no sense")
+def _broken_chunks(request: Request) -> None:
+    body = _begin(request, "Transfer-Encoding: chunked")
+    request.handler.wfile.write(b"%x\r\n%s\r\nzz\r\n" % (len(body) // 2, body[: len(body) // 2]))
+    _close(request)
+
+
+@_named("not-http", "answers in a language that is not HTTP")
+def _not_http(request: Request) -> None:
+    request.handler.wfile.write(b"220 mail.example ESMTP ready\r\n")
+    _close(request)
+
+
+@_named("gzip-bomb", "sends a small body that unpacks to a gigabyte")
+def _gzip_bomb(request: Request) -> None:
+    block = gzip.compress(b" " * 2**24, 9)
+    request.answer(200, block * 64, Content_Encoding="gzip")
+
+
+@_named("broken-gzip", "says gzip and sends something else")
+def _broken_gzip(request: Request) -> None:
+    request.answer(200, b"not gzip at all", Content_Encoding="gzip")
+
+
+@_named("bracket-flood", "sends ten million empty entries")
+def _bracket_flood(request: Request) -> None:
+    request.answer(200, b'{"deployments":[' + b"{}," * 9_999_999 + b"{}]}")
+
+
+@_named("endless-500", "answers 500 with a body that does not end")
+def _endless_error(request: Request) -> None:
+    request.handler.wfile.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\n")
+    _drip(request, (b"oops " for _ in range(100_000)), 0.2)
+    _close(request)
+
+
+@_named("clock-skew", "answers well, with a clock that is ten minutes behind")
+def _clock_skew(request: Request) -> None:
+    request.answer(200, json.dumps(request.listing).encode(), Date=formatdate(time.time() - 600, usegmt=True))
+
+
+@_named("403-clock", "refuses the signature, with a clock that is ten minutes behind")
+def _clock_403(request: Request) -> None:
+    body = b'{"message":"Invalid request signature"}'
+    request.answer(403, body, Date=formatdate(time.time() - 600, usegmt=True))
+
+
+@_named("echo-credentials", "refuses the request and repeats its Authorization header")
+def _echo_credentials(request: Request) -> None:
+    said = f"cannot accept {request.handler.headers['Authorization']}"
+    request.answer(403, json.dumps({"message": said}).encode())
+
+
+@_named("invalid-entry", "lists an entry more, which cannot be read")
+def _invalid_entry(request: Request) -> None:
+    entries = [*request.listing.get("deployments", []), {"name": 42, "state": ["ready"]}]
+    _list(request, {"deployments": entries})
+
+
+@_named("unknown-state", "shows every deployment in a state that is new to the exporter")
+def _unknown_state(request: Request) -> None:
+    entries = request.listing.get("deployments", [])
+    _list(request, {"deployments": [{**entry, "state": "hibernating"} for entry in entries]})
+
+
+@_named("no-deployments", "lists no deployments")
+def _no_deployments(request: Request) -> None:
+    _list(request, {"deployments": []})
+
+
+def _register_answers() -> None:
+    """The faults that are an answer and no more."""
+    for name, (does, status, body, content_type, headers) in _ANSWERS.items():
+
+        def fault(
+            request: Request,
+            status: int = status,
+            body: bytes = body,
+            content_type: str = content_type,
+            headers: dict[str, str] = headers,
+        ) -> None:
+            request.answer(status, body, content_type, **headers)
+
+        _named(name, does)(fault)
+
+
+def _problem(status: int, title: str, detail: str) -> bytes:
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return json.dumps({**problem, "errors": ["visibility: unknown", {"detail": "see documentation"}]}).encode()
+
+
+_HTML = b"<html><head><style>b{}</style></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>"
+_LISTED = b'{"deployments":[{"name":"a","state":"ready","model":{}}'
+_ANSWERS: dict[str, tuple[str, int, bytes, str, dict[str, str]]] = {
+    "301": ("redirects for good", 301, b"", "text/plain", {"Location": "https://elsewhere.example/v2/ai/deployment"}),
+    "302": ("redirects", 302, b"", "text/plain", {"Location": "/login"}),
+    "400": ("bad request, RFC 9457", 400, _problem(400, "Bad Request", "Invalid visibility"), JSON, {}),
+    "401": ("not authorized", 401, b'{"error":"unauthorized"}', JSON, {}),
+    "403-signature": ("wrong signature", 403, b'{"message":"Invalid request signature"}', JSON, {}),
+    "403-role": ("denied by the IAM role", 403, b'{"message":"Forbidden by role policy for ai"}', JSON, {}),
+    "403-disabled": ("product off", 403, b'{"message":"Dedicated Inference is not enabled"}', JSON, {}),
+    "404": ("not found", 404, b'{"message":"Not Found"}', JSON, {}),
+    "409": ("conflict", 409, b'{"message":"Conflict"}', JSON, {}),
+    "418": ("teapot, as text", 418, b"I'm a teapot", "text/plain", {}),
+    "429": ("too many requests", 429, b'{"error":"Too many requests"}', JSON, {}),
+    "429-retry-after": ("too many requests, wait 30 s", 429, b'{"error":"slow down"}', JSON, {"Retry_After": "30"}),
+    "429-retry-after-odd": ("too many requests, odd date", 429, b'{"error":"slow"}', JSON, {"Retry_After": "soon"}),
+    "500": ("internal error", 500, b'{"message":"Internal Server Error"}', JSON, {}),
+    "501": ("not implemented", 501, b'{"message":"Not Implemented"}', JSON, {}),
+    "502": ("bad gateway, as HTML", 502, _HTML, "text/html", {}),
+    "503": ("unavailable", 503, b"Service Unavailable", "text/plain", {}),
+    "503-retry-after": ("unavailable, wait 30 s", 503, b"Service Unavailable", "text/plain", {"Retry_After": "30"}),
+    "504": ("gateway timeout", 504, b"", "text/plain", {}),
+    "204": ("no content", 204, b"", JSON, {}),
+    "empty-body": ("200 without a body", 200, b"", JSON, {}),
+    "html": ("200 with a page", 200, b"<html><body>Welcome</body></html>", "text/html", {}),
+    "html-as-json": ("200 with a page that says it is JSON", 200, b"<html><body>Welcome</body></html>", JSON, {}),
+    "wrong-content-type": ("200 with a listing that says it is HTML", 200, _LISTED + b"]}", "text/html", {}),
+    "truncated-json": ("200 with half a listing", 200, _LISTED, JSON, {}),
+    "top-level-list": ("200 with a list", 200, b"[]", JSON, {}),
+    "top-level-text": ("200 with a text", 200, b'"deployments"', JSON, {}),
+    "deployments-null": ("200 with null for the list", 200, b'{"deployments":null}', JSON, {}),
+    "deployments-missing": ("200 without the list", 200, b"{}", JSON, {}),
+    "deployments-object": ("200 with an object for the list", 200, b'{"deployments":{}}', JSON, {}),
+    "deep-json": ("200 with JSON nested 100,000 deep", 200, b'{"deployments":' + b"[" * 100_000, JSON, {}),
+    "invalid-utf8": ("200 with bytes that are no text", 200, b'{"deployments":[],"x":"\xff"}', JSON, {}),
+    "nan": ("200 with NaN", 200, b'{"deployments":[{"name":"a","replicas":NaN}]}', JSON, {}),
+    "duplicate-keys": ("200 with a key given twice", 200, b'{"deployments":[],"deployments":[]}', JSON, {}),
+}
+_register_answers()

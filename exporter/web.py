@@ -1,0 +1,109 @@
+"""The exporter's HTTP: routes → what the callables it is handed say."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import anyio
+from prometheus_client.metrics_core import Metric
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from exporter import exposition, metrics, page
+from exporter.visit import Visit
+
+TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+TIMEOUT_OFFSET = 0.5
+"""Seconds of Prometheus's timeout that are left for the answer to reach it."""
+
+
+def scrape_timeout(header: str | None) -> float:
+    """Seconds that a scrape may take so that its answer reaches Prometheus in time; infinite where it names none."""
+    try:
+        timeout = float(header or math.inf)
+    except ValueError:
+        return math.inf
+    if not timeout > 0:
+        return math.inf
+    return timeout - min(TIMEOUT_OFFSET, timeout / 2)
+
+
+class Web:
+    """The application. `scrape(timeout)` and `glance()` may block; `instruments()` gives the exporter's own families."""
+
+    def __init__(
+        self,
+        *,
+        scrape: Callable[[float], Sequence[Visit]],
+        glance: Callable[[], Sequence[Visit]],
+        instruments: Callable[[], Iterable[Metric]],
+        version: str,
+        telemetry_path: str = "/metrics",
+        max_requests: int = 40,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._scrape = scrape
+        self._glance = glance
+        self._instruments = instruments
+        self._version = version
+        self._telemetry_path = telemetry_path
+        self._now = now
+        self._started = now()
+        # Threads of its own, so that no other work waits behind scrapes, nor scrapes behind it.
+        self._scrapes = anyio.CapacityLimiter(max_requests)
+        self.app = Starlette(
+            routes=[
+                Route(telemetry_path, self.metrics),
+                Route("/-/healthy", _says("Healthy.")),
+                Route("/-/ready", _says("Ready.")),
+                Route("/", self.page),
+            ],
+            exception_handlers={HTTPException: _sentence},
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        if self._scrapes.available_tokens < 1:
+            raise HTTPException(503, f"{self._scrapes.total_tokens:.0f} scrapes are under way (--web.max-requests)")
+        timeout = scrape_timeout(request.headers.get(TIMEOUT_HEADER))
+        accept, accept_encoding = (",".join(request.headers.getlist(name)) for name in ("Accept", "Accept-Encoding"))
+        names = request.query_params.getlist("name[]")
+
+        def answer() -> exposition.Exposition:
+            visits = self._scrape(timeout)
+            families = (*metrics.families(visits), *self._instruments())
+            return exposition.encode(families, accept, accept_encoding, names)
+
+        result = await anyio.to_thread.run_sync(answer, limiter=self._scrapes)
+        return Response(result.body, headers=result.headers)
+
+    async def page(self, request: Request) -> Response:
+        visits = await run_in_threadpool(self._glance)
+        html = page.render(
+            visits,
+            version=self._version,
+            telemetry_path=self._telemetry_path,
+            now=self._now(),
+            started=self._started,
+        )
+        return HTMLResponse(html, headers=page.HEADERS)
+
+
+def _says(sentence: str) -> Callable[[Request], Response]:
+    # Not a thread's work, hence async: it answers however busy the threads are.
+    async def endpoint(request: Request) -> Response:
+        return PlainTextResponse(sentence + "\n")
+
+    return endpoint  # type: ignore[return-value]
+
+
+async def _sentence(request: Request, error: Exception) -> Response:
+    status, detail, headers = 500, "Internal Server Error", None
+    if isinstance(error, HTTPException):
+        status, detail, headers = error.status_code, error.detail, error.headers
+    if status == 404:
+        detail = f"There is nothing at {request.url.path!r}; the page at / shows what there is"
+    return PlainTextResponse(f"{detail.rstrip('.')}.\n", status, headers)
