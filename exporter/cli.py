@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return service.run(flags, os.environ, sys.stdout, sys.stderr)
     except ExporterError as error:
-        print(f"exoscale-ai-exporter: {error}", file=sys.stderr)
+        sys.stderr.write(f"exoscale-ai-exporter: {error}\n")
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         return 130

@@ -153,8 +153,7 @@ def _read(response: requests.Response, limit: int, clock_skew: float | None) -> 
 def _read_some(response: requests.Response) -> bytes:
     """The beginning of an error's body: what it says is worth showing, and its end is not worth a failure."""
     with contextlib.suppress(requests.RequestException, OSError):
-        for chunk in response.iter_content(_CHUNK):
-            return chunk
+        return next(response.iter_content(_CHUNK), b"")
     return b""
 
 

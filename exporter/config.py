@@ -22,6 +22,17 @@ DEFAULT_ENDPOINT = "https://api-{zone}.exoscale.com/v2"
 ZONE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 """A zone's name becomes part of a host name: nothing else may get into it."""
 
+_WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
+"""How messages call the types."""
+
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 
 
@@ -124,8 +135,10 @@ def _from_validation_error(error: msgspec.ValidationError, name: str) -> ConfigE
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL):
         prefix = "" if place == name else f"{place}."
         return ConfigError(f"{prefix}{unknown[1]}", "unknown key")
-    problem = problem.replace("`object`", "a mapping").replace("`array`", "a list").replace("`", "")
-    return ConfigError(place, problem[:1].lower() + problem[1:].replace(" | null", ""))
+    if enum := re.fullmatch(r"Invalid enum value (.*)", problem):
+        return ConfigError(place, f"{enum[1]} is neither private nor public")
+    problem = re.sub(r"`(\w+)(?: \| null)?`", lambda type: _WORDS.get(type[1], type[1]), problem)
+    return ConfigError(place, problem[:1].lower() + problem[1:])
 
 
 def _account(file: _AccountFile, place: str, environ: Mapping[str, str], folder: Path) -> Account:

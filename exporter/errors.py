@@ -38,7 +38,7 @@ class Reason(StrEnum):
     INVALID_RESPONSE = "invalid_response"
 
 
-class Failure(ExporterError):
+class Failure(ExporterError):  # noqa: N818 - a value first: visits hold it
     """A request to the API did not give what was asked for.
 
     `retry_after` is the seconds after which the API allows the next request, where it said so (RFC 9110,

@@ -30,7 +30,7 @@ class Instruments:
     """Counters and gauges that outlive a scrape. Safe to use from several threads."""
 
     def __init__(self, version: str, revision: str) -> None:
-        disable_created_metrics()  # Prometheus would store a second, useless series for each counter
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # Prometheus would store a second, useless series for each counter
         self._registry = CollectorRegistry()
         self._errors = self._add(Counter, metrics.SCRAPE_ERRORS)
         self._requests = self._add(Counter, metrics.API_REQUESTS)

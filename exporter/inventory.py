@@ -106,7 +106,7 @@ def parse_zones(body: bytes) -> tuple[str, ...]:
 
 
 def timestamp(date: datetime) -> float:
-    """Unix seconds. Works before 1970 and at the ends of the calendar, where `datetime.timestamp` needs the platform."""
+    """Unix seconds, negative before 1970. A date without an offset is UTC, not the local time of this machine."""
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return (date - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()

@@ -6,6 +6,7 @@ its samples. The documentation and the tests follow from the table. To add a met
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -49,6 +50,10 @@ def _of_zone(name: str, help: str, value: Callable[[Visit], float | None]) -> Ga
 def _if_known(value: float | None) -> Samples:
     """No sample where the API says nothing: absent is not zero."""
     return () if value is None else (((), value),)
+
+
+def _date(date: datetime | None) -> Samples:
+    return _if_known(None if date is None else timestamp(date))
 
 
 def _state(deployment: Deployment) -> Samples:
@@ -101,12 +106,12 @@ DEPLOYMENT_GAUGES: tuple[Gauge[Deployment], ...] = (
     _of_deployment(
         "exoscale_ai_deployment_created_timestamp_seconds",
         "When the deployment was created (API field created-at), in Unix time.",
-        lambda deployment: _if_known(deployment.created_at and timestamp(deployment.created_at)),
+        lambda deployment: _date(deployment.created_at),
     ),
     _of_deployment(
         "exoscale_ai_deployment_updated_timestamp_seconds",
         "When the deployment was last updated (API field updated-at), in Unix time.",
-        lambda deployment: _if_known(deployment.updated_at and timestamp(deployment.updated_at)),
+        lambda deployment: _date(deployment.updated_at),
     ),
 )
 
@@ -114,12 +119,12 @@ ZONE_GAUGES: tuple[Gauge[Visit], ...] = (
     _of_zone(
         "exoscale_ai_deployments",
         "Deployments listed in the zone (API operation list-deployments). Absent when the listing failed.",
-        lambda visit: visit.inventory and len(visit.inventory.deployments),
+        lambda visit: len(visit.inventory.deployments) if visit.inventory else None,
     ),
     _of_zone(
         "exoscale_ai_invalid_entries",
         "Entries of the listing that were left out: not readable, or with the same id, name and model as another.",
-        lambda visit: visit.inventory and len(visit.inventory.invalid),
+        lambda visit: len(visit.inventory.invalid) if visit.inventory else None,
     ),
     _of_zone(
         "exoscale_ai_up",

@@ -75,12 +75,16 @@ class Scraper:
     def end_within(self, seconds: float) -> None:
         """Ends all listings after `seconds`, because the exporter is about to stop: better a timeout than no answer."""
         self._end = self._monotonic() + seconds
-        timer = threading.Timer(seconds, lambda: [target.end() for target in self._targets.values()])
+        timer = threading.Timer(seconds, self._end_listings)
         timer.daemon = True
         timer.start()
 
+    def _end_listings(self) -> None:
+        for target in list(self._targets.values()):
+            target.end()
+
     def close(self) -> None:
-        for target in self._targets.values():
+        for target in list(self._targets.values()):
             target.close()
 
     def _current_targets(self, started: float, deadline: float) -> list[Target]:

@@ -103,7 +103,7 @@ class Target:
         if wait > 0:
             return Failure(Reason.RATE_LIMITED, f"the API asked to wait, {wait:.0f} s are left"), None
         visibility = self.account.visibility
-        params = {"visibility": visibility} if visibility == "public" else None
+        params: dict[str, str] | None = {"visibility": visibility} if visibility == "public" else None
         try:
             reply = self._client.get("/ai/deployment", "list-deployments", deadline, params)
         except Failure as failure:

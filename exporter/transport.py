@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Self
 
 from requests.adapters import DEFAULT_POOLBLOCK, HTTPAdapter
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
-from urllib3.connectionpool import ConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError, ResponseError
 
 
@@ -113,7 +113,7 @@ class Adapter(HTTPAdapter):
         self._watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager: ProxyManager = super().proxy_manager_for(proxy, **proxy_kwargs)
         self._watch(manager)
         return manager
 
@@ -159,7 +159,7 @@ class DeadlineRetry(Retry):
     def new(self, **kw: Any) -> Self:
         return super().new(deadline=self.deadline, statuses=self.statuses, **kw)
 
-    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: ARG002
         """By status alone: urllib3 would also repeat a 413 that has a `Retry-After`."""
         return super().is_retry(method, status_code, False)
 

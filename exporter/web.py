@@ -33,7 +33,7 @@ def scrape_timeout(header: str | None) -> float:
 
 
 class Web:
-    """The application. `scrape(timeout)` and `glance()` may block; `instruments()` gives the exporter's own families."""
+    """The application. `scrape(timeout)` and `glance()` may block; `instruments()` gives families of the exporter."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Web:
         result = await anyio.to_thread.run_sync(answer, limiter=self._scrapes)
         return Response(result.body, headers=result.headers)
 
-    async def page(self, request: Request) -> Response:
+    async def page(self, _request: Request) -> Response:
         visits = await run_in_threadpool(self._glance)
         html = page.render(
             visits,
@@ -94,7 +94,7 @@ class Web:
 
 def _says(sentence: str) -> Callable[[Request], Response]:
     # Not a thread's work, hence async: it answers however busy the threads are.
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(_request: Request) -> Response:
         return PlainTextResponse(sentence + "\n")
 
     return endpoint  # type: ignore[return-value]

@@ -21,14 +21,17 @@ JSON = "application/json"
 class Request(Protocol):
     """What a fault gets: the handler of a request, and the answer that it would have got."""
 
-    handler: BaseHTTPRequestHandler
     listing: dict[str, Any]
+
+    @property
+    def handler(self) -> BaseHTTPRequestHandler: ...
 
     def answer(self, status: int, body: bytes, content_type: str = JSON, **headers: str) -> None:
         """Sends a whole answer. In the names of headers `_` stands for `-`."""
 
 
 Fault = Callable[[Request], None]
+NONE = "none"
 FAULTS: dict[str, Fault] = {}
 """All faults by name; the docstring of each says what it does."""
 
@@ -89,6 +92,11 @@ def _close(request: Request, *, reset: bool = False) -> None:
     if reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     request.handler.close_connection = True
+
+
+@_named(NONE, "answers as it should")
+def _none(request: Request) -> None:
+    _list(request, request.listing)
 
 
 @_named("hang", "accepts the request and never answers")

@@ -114,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         simulator = self.server.simulator
         url = urlsplit(self.path)
         if url.path == "/faults":
-            return self._show_faults()
+            self._show_faults()
+            return
         simulator.requests.append(f"{self.command} {self.path}")
         match = _PATH.fullmatch(url.path)
         zone = (match["zone"] if match else None) or simulator.zones[0]
@@ -124,12 +125,12 @@ class _Handler(BaseHTTPRequestHandler):
             visibility = parse_qs(url.query).get("visibility", [None])[0]
             self.listing = simulator.listing(zone, visibility)
             if not simulator.is_authorized(self.command, self.path, self.headers["Authorization"] or ""):
-                return self.answer(403, b'{"message":"Invalid request signature"}')
+                self.answer(403, b'{"message":"Invalid request signature"}')
+                return
         else:
-            return self.answer(404, b'{"message":"Not Found"}')
-        if zone in simulator.faults:
-            return faults.get(simulator.faults[zone])(self)
-        self.answer(200, json.dumps(self.listing).encode())
+            self.answer(404, b'{"message":"Not Found"}')
+            return
+        faults.get(simulator.faults.get(zone, faults.NONE))(self)
 
     def do_PUT(self) -> None:
         zone = urlsplit(self.path).path.removeprefix("/faults/")
@@ -137,8 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.server.simulator.set_fault(zone, name)
         except KeyError:
-            return self.answer(404, b"No such zone or no such fault: GET /faults shows them.\n", "text/plain")
-        self._show_faults()
+            self.answer(404, b"No such zone or no such fault: GET /faults shows them.\n", "text/plain")
+        else:
+            self._show_faults()
 
     def do_DELETE(self) -> None:
         self.server.simulator.faults.pop(urlsplit(self.path).path.removeprefix("/faults/"), None)
