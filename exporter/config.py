@@ -1,7 +1,7 @@
 """Configuration: YAML text and environment → a frozen `Config`, or a `ConfigError` naming the place.
 
-The structs named `_…File` are the file as people write it; `Config`, `Account` and `Scrape` are what the rest
-of the program gets: defaults filled in, secrets read, everything checked.
+`exporter.configfile` has the file as people write it; `Config`, `Account` and `Scrape` are what the rest of the
+program gets: defaults filled in, secrets read, everything checked.
 """
 
 import re
@@ -12,26 +12,13 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import msgspec
-
-from exporter import secret, yamlfile
+from exporter import configfile, secret
 from exporter.errors import ConfigError
 from exporter.secret import Secret
 
 DEFAULT_ENDPOINT = "https://api-{zone}.exoscale.com/v2"
 ZONE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 """A zone's name becomes part of a host name: nothing else may get into it."""
-
-_WORDS = {
-    "object": "a mapping",
-    "array": "a list",
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "null": "nothing",
-}
-"""How messages call the types."""
 
 _DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 
@@ -71,29 +58,6 @@ class Config:
     scrape: Scrape
 
 
-class _AccountFile(msgspec.Struct, forbid_unknown_fields=True):
-    name: str = "default"
-    api_key: str | None = None
-    api_key_file: str | None = None
-    api_secret: str | None = None
-    api_secret_file: str | None = None
-    zones: list[str] | None = None
-    visibility: Literal["private", "public"] = "private"
-    endpoint: str | None = None
-
-
-class _ScrapeFile(msgspec.Struct, forbid_unknown_fields=True):
-    timeout: str = "8s"
-    retries: int = 1
-    cache: str = "0s"
-    max_response_bytes: int = 32 * 1024 * 1024
-
-
-class _ConfigFile(msgspec.Struct, forbid_unknown_fields=True):
-    accounts: list[_AccountFile] | None = None
-    scrape: _ScrapeFile = msgspec.field(default_factory=_ScrapeFile)
-
-
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Reads the configuration file, where there is one, and the secret files it names.
 
@@ -112,36 +76,18 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 def parse(text: str, environ: Mapping[str, str], folder: Path, name: str) -> Config:
     """Like `load`, from the text of the file. `name` stands for the file in messages."""
-    document = yamlfile.load(text, name)
-    try:
-        file = msgspec.convert({} if document is None else document, _ConfigFile)
-    except msgspec.ValidationError as error:
-        raise _from_validation_error(error, name) from None
-    except RecursionError:
-        raise ConfigError(name, "refers to itself") from None
+    file = configfile.parse(text, name)
     if file.accounts == []:
         raise ConfigError("accounts", "must name at least one account")
     accounts = tuple(
         _account(account, f"accounts[{index}]", environ, folder)
-        for index, account in enumerate(file.accounts or [_AccountFile()])
+        for index, account in enumerate(file.accounts or [configfile.AccountFile()])
     )
     _refuse_repeated([account.name for account in accounts], "accounts[{}].name")
     return Config(accounts, _scrape(file.scrape))
 
 
-def _from_validation_error(error: msgspec.ValidationError, name: str) -> ConfigError:
-    problem, _, path = str(error).partition(" - at `")
-    place = path.rstrip("`").removeprefix("$").removeprefix(".") or name
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL):
-        prefix = "" if place == name else f"{place}."
-        return ConfigError(f"{prefix}{unknown[1]}", "unknown key")
-    if enum := re.fullmatch(r"Invalid enum value (.*)", problem):
-        return ConfigError(place, f"{enum[1]} is neither private nor public")
-    problem = re.sub(r"`(\w+)(?: \| null)?`", lambda type: _WORDS.get(type[1], type[1]), problem)
-    return ConfigError(place, problem[:1].lower() + problem[1:])
-
-
-def _account(file: _AccountFile, place: str, environ: Mapping[str, str], folder: Path) -> Account:
+def _account(file: configfile.AccountFile, place: str, environ: Mapping[str, str], folder: Path) -> Account:
     if not file.name or not file.name.isprintable():
         raise ConfigError(f"{place}.name", "must be a printable text that is not empty")
     api_key = _secret(file.api_key, file.api_key_file, f"{place}.api_key", folder)
@@ -246,7 +192,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _scrape(file: _ScrapeFile) -> Scrape:
+def _scrape(file: configfile.ScrapeFile) -> Scrape:
     timeout = _duration(file.timeout, "scrape.timeout")
     if not 0 < timeout <= 3600:
         raise ConfigError("scrape.timeout", "must be longer than 0s and at most 1h")

@@ -157,7 +157,7 @@ def program(name: str) -> str:
 @contextlib.contextmanager
 def open_files_and_threads_return_to_where_they_were(slack: int = 0) -> Iterator[None]:
     def count() -> tuple[int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count()
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     files, threads = count()
     yield
