@@ -1,11 +1,12 @@
 """Metric families → bytes, in the format and encoding that the client asks for."""
 
 import gzip
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, gzip_accepted
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.metrics_core import Metric
 
 GZIP_LEVEL = 1
@@ -34,10 +35,19 @@ def encode(
         encoder, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
     body = encoder(registry.restricted_registry(names) if names else registry)
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    if len(body) >= GZIP_MIN_BYTES and gzip_accepted(accept_encoding):
+    if len(body) >= GZIP_MIN_BYTES and _accepts_gzip(accept_encoding):
         body = gzip.compress(body, GZIP_LEVEL)
         headers["Content-Encoding"] = "gzip"
     return Exposition(body, headers)
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    """By name, and unless it is refused with a weight of nothing (RFC 9110, section 12.5.3)."""
+    for part in accept_encoding.lower().split(","):
+        coding, _, weight = part.replace(" ", "").partition(";")
+        if coding == "gzip":
+            return not re.fullmatch(r"q=0(\.0*)?", weight)
+    return False
 
 
 class _Snapshot:

@@ -53,8 +53,10 @@ class Web:
         self._telemetry_path = telemetry_path
         self._now = now
         self._started = now()
+        self._max_requests = max_requests
+        self._under_way = 0
         # Threads of its own, so that no other work waits behind scrapes, nor scrapes behind it.
-        self._scrapes = anyio.CapacityLimiter(max_requests)
+        self._threads = anyio.CapacityLimiter(max_requests)
         self.app = Starlette(
             routes=[
                 Route(telemetry_path, self.metrics),
@@ -64,10 +66,11 @@ class Web:
             ],
             exception_handlers={HTTPException: _sentence},
         )
+        self.app.router.redirect_slashes = False
 
     async def metrics(self, request: Request) -> Response:
-        if self._scrapes.available_tokens < 1:
-            raise HTTPException(503, f"{self._scrapes.total_tokens:.0f} scrapes are under way (--web.max-requests)")
+        if self._under_way >= self._max_requests:
+            raise HTTPException(503, f"{self._under_way} scrapes are under way already (--web.max-requests)")
         timeout = scrape_timeout(request.headers.get(TIMEOUT_HEADER))
         accept, accept_encoding = (",".join(request.headers.getlist(name)) for name in ("Accept", "Accept-Encoding"))
         names = request.query_params.getlist("name[]")
@@ -77,7 +80,11 @@ class Web:
             families = (*metrics.families(visits), *self._instruments())
             return exposition.encode(families, accept, accept_encoding, names)
 
-        result = await anyio.to_thread.run_sync(answer, limiter=self._scrapes)
+        self._under_way += 1
+        try:
+            result = await anyio.to_thread.run_sync(answer, limiter=self._threads)
+        finally:
+            self._under_way -= 1
         return Response(result.body, headers=result.headers)
 
     async def page(self, _request: Request) -> Response:

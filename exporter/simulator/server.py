@@ -11,6 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from exporter.simulator import faults, fleet, signature
+from exporter.simulator.answers import JSON
 
 _PATH = re.compile(r"(?:/(?P<zone>[a-z0-9-]+))?/v2/(?P<operation>zone|ai/deployment)")
 
@@ -151,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         shown = {"zones": self.server.simulator.zones, "current": self.server.simulator.faults, "faults": known}
         self.answer(200, json.dumps(shown, indent=2).encode() + b"\n")
 
-    def answer(self, status: int, body: bytes, content_type: str = faults.JSON, **headers: str) -> None:
+    def answer(self, status: int, body: bytes, content_type: str = JSON, **headers: str) -> None:
         self.send_response_only(status)
         shown = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}
         shown.update((name.replace("_", "-"), value) for name, value in headers.items())
