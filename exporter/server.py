@@ -1,6 +1,7 @@
 """Sockets and the event loop: serves an application until it is told to stop."""
 
 import contextlib
+import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,9 @@ def _listen(address: str) -> socket.socket:
         family, *_, resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(resolved[:2], family=family, backlog=1024)
     except OSError as error:
-        raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from None
+        # asyncio and socket add the address to their words, which is named already.
+        problem = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise ListenError(f"cannot listen on {address}: {problem}") from None
 
 
 def url(listening: socket.socket) -> str:

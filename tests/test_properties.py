@@ -67,7 +67,7 @@ def exposed(body: bytes) -> Inventory | Failure:
     values = sample_values(text)
     read_as_openmetrics = {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in parse_openmetrics(openmetrics)
+        for family in parse_openmetrics(openmetrics)  # type: ignore[no-untyped-call]
         for sample in family.samples
     }
     assert read_as_openmetrics == values

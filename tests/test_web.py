@@ -51,7 +51,7 @@ def test_openmetrics_is_given_to_who_asks_for_it(exporter: Exporter) -> None:
     response = exporter.get("/metrics", headers={"Accept": accept})
     assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert response.text.endswith("# EOF\n")
-    assert {"exoscale_ai_up", "exoscale_ai_scrape_errors"} <= {f.name for f in parse_openmetrics(response.text)}
+    assert {"exoscale_ai_up", "exoscale_ai_scrape_errors"} <= {f.name for f in parse_openmetrics(response.text)}  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text;version=one", "text/plain;version=1.x", ";;,=", "*"])

@@ -66,7 +66,9 @@ class Simulator:
     def listing(self, zone: str, visibility: str | None) -> dict[str, Any]:
         """The answer of `list-deployments`. Without a visibility, all of them (the API's default is not documented)."""
         entries = self._deployments(zone, self._start, self._now() - self._start)
-        return {"deployments": [e for e in entries if visibility in (None, e.get("visibility"))]}
+        if visibility is not None:
+            entries = [entry for entry in entries if entry.get("visibility") == visibility]
+        return {"deployments": entries}
 
     def zone_list(self) -> dict[str, Any]:
         """The answer of `list-zones`."""
