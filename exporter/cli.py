@@ -57,6 +57,14 @@ def parser() -> argparse.ArgumentParser:
     add("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
     add("--once", action="store_true", help="scrape once, print the metrics, exit 0 if every zone was up, else 1")
     add("--demo", action="store_true", help="run against a built-in simulator of the API, no credentials needed")
+    add(
+        "--demo.fault",
+        dest="demo_faults",
+        metavar="ZONE=FAULT",
+        action="append",
+        default=[],
+        help="a fault of the simulator, may be repeated; it can be changed while it runs, see docs/simulator.md",
+    )
     add("--version", action="version", version=f"exoscale-ai-exporter {__version__}")
     return flags
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from exoscale_auth import ExoscaleV2Auth
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from exporter import PROJECT_URL, __version__, failures
 from exporter.config import Account, Scrape, is_loopback
@@ -53,8 +54,9 @@ class Client:
         self._session.headers.update(
             {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
+        host = urlsplit(self._base).hostname or ""
         # A proxy of the environment cannot reach this machine's loopback.
-        self._session.trust_env = not is_loopback(urlsplit(self._base).hostname or "")
+        self._proxies = {"no_proxy": host} if is_loopback(host) else None
         self._adapter = Adapter(self._sockets)
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
@@ -101,7 +103,12 @@ class Client:
         if timeout <= 0:
             raise Failure(Reason.TIMEOUT, "no time was left to ask the API")
         with self._session.get(
-            self._base + path, params=params, timeout=timeout, stream=True, allow_redirects=False
+            self._base + path,
+            params=params,
+            timeout=timeout,
+            proxies=self._proxies,
+            stream=True,
+            allow_redirects=False,
         ) as response:
             statuses.append(response.status_code)
             clock_skew = _clock_skew(response.headers.get("Date"))
@@ -152,8 +159,8 @@ def _read(response: requests.Response, limit: int, clock_skew: float | None) -> 
 
 def _read_some(response: requests.Response) -> bytes:
     """The beginning of an error's body: what it says is worth showing, and its end is not worth a failure."""
-    with contextlib.suppress(requests.RequestException, OSError):
-        return next(response.iter_content(_CHUNK), b"")
+    with contextlib.suppress(HTTPError, OSError):
+        return response.raw.read1(_CHUNK, decode_content=True)
     return b""
 
 

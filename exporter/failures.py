@@ -90,14 +90,15 @@ _TABLE: tuple[tuple[tuple[type[BaseException], ...], Reason, str], ...] = (
         Reason.CONNECTION,
         "the proxy cannot be used: ",
     ),
+    ((ConnectionRefusedError,), Reason.CONNECTION, "the API's host refused the connection"),
+    # Before time-outs: urllib3 derives it from one of them.
+    ((urllib3_exceptions.NewConnectionError,), Reason.CONNECTION, "no connection to the API's host: "),
     (
         (requests.exceptions.Timeout, urllib3_exceptions.TimeoutError, TimeoutError),
         Reason.TIMEOUT,
         "no answer in time",
     ),
-    ((RemoteDisconnected, ConnectionResetError), Reason.CONNECTION, "the API closed the connection without an answer"),
-    ((ConnectionRefusedError,), Reason.CONNECTION, "the API's host refused the connection"),
-    ((urllib3_exceptions.NewConnectionError,), Reason.CONNECTION, "no connection to the API's host: "),
+    ((RemoteDisconnected,), Reason.CONNECTION, "the API closed the connection without an answer"),
     ((urllib3_exceptions.IncompleteRead, ConnectionError), Reason.CONNECTION, "the connection broke: "),
     (
         (requests.exceptions.ContentDecodingError, urllib3_exceptions.DecodeError),

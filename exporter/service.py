@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +17,7 @@ from exporter.config import Config
 from exporter.errors import ConfigError
 from exporter.instruments import Instruments
 from exporter.scrape import Scraper
+from exporter.simulator.faults import FAULTS
 from exporter.simulator.server import Simulator
 from exporter.web import Web
 
@@ -31,7 +32,10 @@ def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, s
             if flags.config_file:
                 raise ConfigError("--demo", "has a configuration of its own, leave out --config.file")
             simulator = stack.enter_context(Simulator())
+            _set_faults(simulator, flags.demo_faults)
             current = demo_config(simulator)
+        elif flags.demo_faults:
+            raise ConfigError("--demo.fault", "is of use with --demo only")
         else:
             current = config.load(flags.config_file, environ)
         if flags.config_check:
@@ -42,10 +46,25 @@ def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, s
         instruments.config_loaded(time.time())
         scraper = Scraper(current, instruments, log)
         stack.callback(scraper.close)
+        if flags.demo:
+            log.info("simulating the API", address=simulator.url, faults=f"{simulator.url}/faults")
         if flags.once:
             return _once(scraper, instruments, stdout)
         sockets = server.listen(flags.listen_addresses)
         return _serve(flags, current, scraper, instruments, sockets, log)
+
+
+def _set_faults(simulator: Simulator, faults: Sequence[str]) -> None:
+    for choice in faults:
+        zone, _, name = choice.partition("=")
+        try:
+            simulator.set_fault(zone, name)
+        except KeyError as unknown:
+            raise ConfigError(
+                "--demo.fault",
+                f"{choice!r}: there is no {unknown}; zones are {', '.join(simulator.zones)}, "
+                f"faults are {', '.join(sorted(FAULTS))}",
+            ) from None
 
 
 def demo_config(simulator: Simulator) -> Config:

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -162,3 +165,36 @@ def open_files_and_threads_return_to_where_they_were(slack: int = 0) -> Iterator
     files, threads = count()
     yield
     eventually(lambda: count()[0] <= files + slack and count()[1] <= threads + slack)
+
+
+@contextlib.contextmanager
+def running(*arguments: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    """The exporter in a process of its own: the process, its URL and the lines of its log so far."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "--web.listen-address", "127.0.0.1:0", *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **environ},
+    )
+    assert process.stderr
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda stream: lines.extend(iter(stream.readline, "")), args=(process.stderr,))
+    reader.start()
+    try:
+        url = eventually(lambda: next((u[0] for line in lines if (u := re.findall(r"http://[\d.]+:\d+/", line))), None))
+        yield process, url, lines
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        process.stderr.close()
+
+
+def credentials(simulator: Simulator) -> dict[str, str]:
+    return {
+        "EXOSCALE_API_KEY": simulator.key,
+        "EXOSCALE_API_SECRET": simulator.secret,
+        "EXOSCALE_API_ENDPOINT": simulator.endpoint,
+        "EXOSCALE_ZONE": "ch-gva-2",
+    }

@@ -1,15 +1,12 @@
 """The command as a user runs it: in the test's process for its words, in one of its own for signals."""
 
-import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -17,40 +14,7 @@ import requests
 from exporter import __version__
 from exporter.cli import main
 from exporter.simulator.server import Simulator
-from tests.harness import Answer, eventually
-
-
-@contextlib.contextmanager
-def running(*arguments: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
-    """The exporter in a process of its own: the process, its URL and the lines of its log so far."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "exporter", "--web.listen-address", "127.0.0.1:0", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **environ},
-    )
-    assert process.stderr
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda stream: lines.extend(iter(stream.readline, "")), args=(process.stderr,))
-    reader.start()
-    try:
-        url = eventually(lambda: next((u[0] for line in lines if (u := re.findall(r"http://[\d.]+:\d+/", line))), None))
-        yield process, url, lines
-    finally:
-        process.kill()
-        process.wait()
-        reader.join()
-        process.stderr.close()
-
-
-def credentials(simulator: Simulator) -> dict[str, str]:
-    return {
-        "EXOSCALE_API_KEY": simulator.key,
-        "EXOSCALE_API_SECRET": simulator.secret,
-        "EXOSCALE_API_ENDPOINT": simulator.endpoint,
-        "EXOSCALE_ZONE": "ch-gva-2",
-    }
+from tests.harness import Answer, credentials, eventually, running
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from exporter.cli import parser
 from exporter.errors import Reason
 from exporter.inventory import KNOWN_STATES
 from exporter.service import demo_config
+from exporter.simulator.faults import FAULTS
 from exporter.simulator.server import Simulator
 from tests.harness import Exporter
 
@@ -19,19 +20,19 @@ README = ROOT / "README.md"
 START = 1777887720.0
 
 
-def section(name: str) -> str:
-    """What stands in the README between the markers of a part that the code determines."""
-    match = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", README.read_text(), re.DOTALL)
-    assert match, f"README.md has no part {name}"
+def section(name: str, path: Path = README) -> str:
+    """What stands in the file between the markers of a part that the code determines."""
+    match = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", path.read_text(), re.DOTALL)
+    assert match, f"{path.name} has no part {name}"
     return match[1]
 
 
-def hold(name: str, expected: str) -> None:
+def hold(name: str, expected: str, path: Path = README) -> None:
     """Asserts that the part is as expected, or makes it so where UPDATE_GOLDEN is set."""
     if os.environ.get("UPDATE_GOLDEN"):
         before, after = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        README.write_text(README.read_text().replace(before + section(name) + after, before + expected + after))
-    assert section(name) == expected, "`make golden` writes it anew"
+        path.write_text(path.read_text().replace(before + section(name, path) + after, before + expected + after))
+    assert section(name, path) == expected, "`make golden` writes it anew"
 
 
 def test_the_table_of_metrics_is_that_of_the_code() -> None:
@@ -56,6 +57,12 @@ def test_the_output_shown_is_what_the_demo_gives() -> None:
             shown.append(line.replace("127.0.0.1", "…"))
     assert len(shown) > 20
     hold("output", "\n```\n" + "\n".join(shown) + "\n```\n\n")
+
+
+def test_the_faults_of_the_simulator_are_those_of_the_code() -> None:
+    lines = ["| fault | the API … |", "|---|---|"]
+    lines += [f"| `{name}` | {fault.__doc__} |" for name, fault in FAULTS.items()]
+    hold("faults", "\n" + "\n".join(lines) + "\n\n", ROOT / "docs" / "simulator.md")
 
 
 def test_every_flag_is_documented() -> None:

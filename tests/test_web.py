@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from exporter import server
 from exporter.simulator.server import Simulator
 from exporter.web import scrape_timeout
 from tests.harness import Answer, Exporter, configuration, eventually
@@ -166,3 +167,9 @@ def test_a_client_that_goes_away_leaves_nothing_behind(exporter: Exporter) -> No
             connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     assert exporter.get("/-/healthy").status_code == 200
     eventually(lambda: threading.active_count() < 20)
+
+
+def test_an_answer_is_not_held_back_until_its_headers_are_acknowledged() -> None:
+    (listening,) = server.listen(["127.0.0.1:0"])
+    with listening, socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

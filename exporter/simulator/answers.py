@@ -26,6 +26,7 @@ ANSWERS: dict[str, Answer] = {
     "418": ("teapot, as text", 418, b"I'm a teapot", "text/plain", {}),
     "429": ("too many requests", 429, b'{"error":"Too many requests"}', JSON, {}),
     "429-retry-after": ("too many requests, wait 30 s", 429, b'{"error":"slow down"}', JSON, {"Retry_After": "30"}),
+    "429-retry-after-short": ("too many requests, wait 1 s", 429, b'{"error":"wait"}', JSON, {"Retry_After": "1"}),
     "429-retry-after-odd": ("too many requests, odd date", 429, b'{"error":"slow"}', JSON, {"Retry_After": "soon"}),
     "500": ("internal error", 500, b'{"message":"Internal Server Error"}', JSON, {}),
     "501": ("not implemented", 501, b'{"message":"Not Implemented"}', JSON, {}),

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ class Simulator:
     """An Exoscale API on a port of its own of the loopback interface. A context manager: it serves while it is open.
 
     `fleet` gives the deployments of a zone, by default those of `exporter.simulator.fleet`. `now` is the clock that
-    moves it, in Unix time.
+    moves it, in Unix time. With `tls`, it speaks HTTPS; the context may be exchanged while it runs.
     """
 
     key = "EXOdemo00000000000000000000"
@@ -33,7 +34,9 @@ class Simulator:
         zones: tuple[str, ...] = fleet.ZONES,
         deployments: Callable[[str, float, float], list[dict[str, Any]]] = fleet.deployments,
         now: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.tls = tls
         self.zones = zones
         self.faults: dict[str, str] = {}
         self.requests: list[str] = []
@@ -48,7 +51,7 @@ class Simulator:
     @property
     def url(self) -> str:
         """Base URL, without a slash at its end."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     @property
     def endpoint(self) -> str:
@@ -109,6 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self
 
     def setup(self) -> None:
+        if self.server.simulator.tls:
+            self.request = self.server.simulator.tls.wrap_socket(self.request, server_side=True)
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.server.simulator.connections += 1
@@ -163,6 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def finish(self) -> None:
+        super().finish()
+        self.request.close()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: the exporter's log is the one to read."""
