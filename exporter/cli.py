@@ -27,37 +27,15 @@ def parser() -> argparse.ArgumentParser:
         epilog="Credentials come from the configuration file, or from EXOSCALE_API_KEY and EXOSCALE_API_SECRET.",
         allow_abbrev=False,
     )
-    add = flags.add_argument
-    add("--config.file", dest="config_file", metavar="FILE", type=Path, help="the configuration, in YAML")
-    add("--config.check", dest="config_check", action="store_true", help="validate the configuration and exit")
-    add(
-        "--web.listen-address",
-        dest="listen_addresses",
-        metavar="ADDR",
-        action="append",
-        help=f"host:port to listen on, may be repeated (default {DEFAULT_ADDRESS})",
-    )
-    add(
-        "--web.telemetry-path",
-        dest="telemetry_path",
-        metavar="PATH",
-        type=_path,
-        default="/metrics",
-        help="path of the metrics (default %(default)s)",
-    )
-    add(
-        "--web.max-requests",
-        dest="max_requests",
-        metavar="N",
-        type=_positive,
-        default=40,
-        help="scrapes at once, more get a 503 (default %(default)s)",
-    )
-    add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"), default="info")
-    add("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
-    add("--once", action="store_true", help="scrape once, print the metrics, exit 0 if every zone was up, else 1")
-    add("--demo", action="store_true", help="run against a built-in simulator of the API, no credentials needed")
-    add(
+    flag = flags.add_argument
+    flag("--config.file", dest="config_file", metavar="FILE", type=Path, help="the configuration, in YAML")
+    flag("--config.check", dest="config_check", action="store_true", help="validate the configuration and exit")
+    _add_web_flags(flags)
+    flag("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"), default="info")
+    flag("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
+    flag("--once", action="store_true", help="scrape once, print the metrics, exit 0 if every zone was up, else 1")
+    flag("--demo", action="store_true", help="run against a built-in simulator of the API, no credentials needed")
+    flag(
         "--demo.fault",
         dest="demo_faults",
         metavar="ZONE=FAULT",
@@ -65,8 +43,48 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="a fault of the simulator, may be repeated; it can be changed while it runs, see docs/simulator.md",
     )
-    add("--version", action="version", version=f"exoscale-ai-exporter {__version__}")
+    flag("--version", action="version", version=f"exoscale-ai-exporter {__version__}")
     return flags
+
+
+def _add_web_flags(flags: argparse.ArgumentParser) -> None:
+    flag = flags.add_argument
+    flag(
+        "--web.listen-address",
+        dest="listen_addresses",
+        metavar="ADDR",
+        action="append",
+        help=f"host:port to listen on, may be repeated (default {DEFAULT_ADDRESS})",
+    )
+    flag(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        metavar="PATH",
+        type=_path,
+        default="/metrics",
+        help="path of the metrics (default %(default)s)",
+    )
+    flag(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="FILE",
+        type=Path,
+        help="TLS, headers and basic auth, in the format of exporter-toolkit",
+    )
+    flag(
+        "--web.max-requests",
+        dest="max_requests",
+        metavar="N",
+        type=_positive,
+        default=40,
+        help="scrapes at once, more get a 503 (default %(default)s)",
+    )
+    flag(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="reload the configuration on POST /-/reload",
+    )
 
 
 def _path(text: str) -> str:
@@ -85,6 +103,8 @@ def _positive(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status: 2 for wrong usage or configuration, 1 for other failures."""
     flags = parser().parse_args(argv)
+    if flags.demo_faults and not flags.demo:
+        parser().error("--demo.fault is of use with --demo only")
     flags.listen_addresses = flags.listen_addresses or [DEFAULT_ADDRESS]
     from exporter import service
 

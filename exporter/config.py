@@ -65,18 +65,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     if path is None:
         return parse("", environ, Path(), "configuration")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), "not valid YAML: the file is not UTF-8 text") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(str(path), f"cannot be read: {_os_problem(error)}") from None
-    return parse(text, environ, path.parent, str(path))
+    return parse(configfile.read(path), environ, path.parent, str(path))
 
 
 def parse(text: str, environ: Mapping[str, str], folder: Path, name: str) -> Config:
     """Like `load`, from the text of the file. `name` stands for the file in messages."""
-    file = configfile.parse(text, name)
+    file = configfile.parse(text, name, configfile.ConfigFile)
     if file.accounts == []:
         raise ConfigError("accounts", "must name at least one account")
     accounts = tuple(
@@ -128,11 +122,7 @@ def _secret(text: str | None, file: str | None, place: str, folder: Path) -> str
     try:
         return secret.read(folder / file)
     except (OSError, ValueError) as error:
-        raise ConfigError(place_of_file, f"cannot read {folder / file}: {_os_problem(error)}") from None
-
-
-def _os_problem(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(place_of_file, f"cannot read {folder / file}: {configfile.os_problem(error)}") from None
 
 
 def _zones(zones: Sequence[str] | None, place: str, environ: Mapping[str, str]) -> tuple[str, ...] | None:

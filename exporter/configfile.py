@@ -1,12 +1,15 @@
 """The configuration file as people write it: which keys there are, of which types, and their defaults."""
 
 import re
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import msgspec
 
 from exporter import yamlfile
 from exporter.errors import ConfigError
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _WORDS = {
     "object": "a mapping",
@@ -43,11 +46,29 @@ class ConfigFile(msgspec.Struct, forbid_unknown_fields=True):
     scrape: ScrapeFile = msgspec.field(default_factory=ScrapeFile)
 
 
-def parse(text: str, name: str) -> ConfigFile:
-    """The file's content. `name` stands for the file in messages. Raises `ConfigError` naming the place."""
+def read(path: Path, place: str | None = None) -> str:
+    """The text of a file. Raises `ConfigError`, at `place` where it is named by another file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(place or str(path), f"{path} is not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(place or str(path), f"cannot read {path}: {os_problem(error)}") from None
+
+
+def os_problem(error: OSError | ValueError) -> str:
+    """In the system's words, without the file's name."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def parse(text: str, name: str, kind: type[T]) -> T:
+    """The content of a YAML file, as a struct. `name` stands for the file in messages.
+
+    Raises `ConfigError` naming the place.
+    """
     document = yamlfile.load(text, name)
     try:
-        return msgspec.convert({} if document is None else document, ConfigFile)
+        return msgspec.convert({} if document is None else document, kind)
     except msgspec.ValidationError as error:
         raise _from_validation_error(error, name) from None
     except RecursionError:

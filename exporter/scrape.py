@@ -3,8 +3,9 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait
+from types import MappingProxyType
 
 from structlog.typing import FilteringBoundLogger
 
@@ -14,6 +15,9 @@ from exporter.instruments import Instruments
 from exporter.target import Target
 from exporter.visit import Visit
 from exporter.zones import Zones
+
+Key = tuple[str, str]
+"""The names of an account and a zone."""
 
 DISCOVERY_SHARE = 0.4
 """Of the time of the first scrape, which needs the names of the zones before it can list them."""
@@ -28,9 +32,13 @@ class Scraper:
         instruments: Instruments,
         log: FilteringBoundLogger,
         *,
+        targets: Mapping[Key, Target] = MappingProxyType({}),
+        discovered: Mapping[str, Zones] = MappingProxyType({}),
+        last_success: Mapping[Key, float | None] = MappingProxyType({}),
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`targets`, `discovered` (by account) and `last_success` (Unix time) are what is known from before."""
         self._config = config
         self._instruments = instruments
         self._log = log
@@ -38,15 +46,37 @@ class Scraper:
         self._monotonic = monotonic
         self._end = math.inf
         self._lock = threading.Lock()
-        self._targets: dict[tuple[str, str], Target] = {}
+        self._targets = dict(targets)
+        self._last_success = last_success
         self._discovered = {
-            account.name: Zones(self._zone_lister(account), log.bind(account=account.name), monotonic=monotonic)
+            account.name: discovered.get(account.name)
+            or Zones(self._zone_lister(account), log.bind(account=account.name), monotonic=monotonic)
             for account in config.accounts
             if account.zones is None
         }
         for account in config.accounts:
             for zone in account.zones or ():
                 self._target(account, zone)
+
+    def reconfigured(self, config: Config) -> "Scraper":
+        """A scraper for another configuration, which takes over what is the same in both, connections included."""
+        same = [account for account in config.accounts if account in self._config.accounts]
+        keep = config.scrape == self._config.scrape
+        targets = {key: target for key, target in self._targets.items() if keep and target.account in same}
+        following = Scraper(
+            config,
+            self._instruments,
+            self._log,
+            targets=targets,
+            discovered={a.name: self._discovered[a.name] for a in same if keep and a.zones is None},
+            last_success={key: target.last_success for key, target in self._targets.items()},
+            now=self._now,
+            monotonic=self._monotonic,
+        )
+        for key, target in self._targets.items():
+            if key not in targets:
+                target.retire()
+        return following
 
     def __call__(self, timeout: float = math.inf) -> tuple[Visit, ...]:
         """One visit of every zone, after `timeout` seconds (or those of the configuration, if less) at the latest."""
@@ -108,6 +138,7 @@ class Scraper:
                     self._config.scrape.cache,
                     self._instruments,
                     self._log,
+                    last_success=self._last_success.get((account.name, zone)),
                     now=self._now,
                     monotonic=self._monotonic,
                 )

@@ -1,57 +1,61 @@
-"""Wiring: flags and environment → a running exporter."""
+"""Wiring: flags and environment → what the command does."""
 
 import argparse
-import asyncio
 import contextlib
-import signal
-import socket
-import time
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from structlog.typing import FilteringBoundLogger
-
 from exporter import __version__, config, exposition, logs, metrics, server
 from exporter.config import Config
+from exporter.daemon import Daemon
 from exporter.errors import ConfigError
+from exporter.guard import LiveWebConfig
 from exporter.instruments import Instruments
-from exporter.scrape import Scraper
 from exporter.simulator.faults import FAULTS
 from exporter.simulator.server import Simulator
-from exporter.web import Web
-
-GRACE_SECONDS = 4
-"""What scrapes under way have to end in after a SIGTERM, so that the process ends within five seconds."""
+from exporter.systemd import Notify
 
 
 def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:
     """Does what the flags say and returns the exit status. Raises `ExporterError`."""
     with contextlib.ExitStack() as stack:
-        if flags.demo:
-            if flags.config_file:
-                raise ConfigError("--demo", "has a configuration of its own, leave out --config.file")
-            simulator = stack.enter_context(Simulator())
-            _set_faults(simulator, flags.demo_faults)
-            current = demo_config(simulator)
-        elif flags.demo_faults:
-            raise ConfigError("--demo.fault", "is of use with --demo only")
-        else:
-            current = config.load(flags.config_file, environ)
-        if flags.config_check:
-            print("The configuration is valid.", file=stdout)
-            return 0
+        simulator = stack.enter_context(_simulator(flags)) if flags.demo else None
         log = logs.configure(flags.log_level, flags.log_format, stderr)
+
+        def load() -> Config:
+            return demo_config(simulator) if simulator else config.load(flags.config_file, environ)
+
+        live = LiveWebConfig(flags.web_config_file, log) if flags.web_config_file else None
         instruments = Instruments(__version__, environ.get("EXPORTER_REVISION", ""))
-        instruments.config_loaded(time.time())
-        scraper = Scraper(current, instruments, log)
-        stack.callback(scraper.close)
-        if flags.demo:
+        daemon = Daemon(load, instruments, log, Notify(environ))
+        stack.callback(daemon.close)
+        if flags.config_check:
+            stdout.write("The configuration is valid.\n")
+            return 0
+        if simulator:
             log.info("simulating the API", address=simulator.url, faults=f"{simulator.url}/faults")
         if flags.once:
-            return _once(scraper, instruments, stdout)
-        sockets = server.listen(flags.listen_addresses)
-        return _serve(flags, current, scraper, instruments, sockets, log)
+            return _once(daemon, instruments, stdout)
+        server.allow_many_connections()
+        daemon.serve(
+            server.listen(flags.listen_addresses),
+            live,
+            telemetry_path=flags.telemetry_path,
+            max_requests=flags.max_requests,
+            enable_lifecycle=flags.enable_lifecycle,
+        )
+        return 0
+
+
+@contextlib.contextmanager
+def _simulator(flags: argparse.Namespace) -> Iterator[Simulator]:
+    if flags.config_file:
+        raise ConfigError("--demo", "has a configuration of its own, leave out --config.file")
+    with Simulator() as simulator:
+        _set_faults(simulator, flags.demo_faults)
+        yield simulator
 
 
 def _set_faults(simulator: Simulator, faults: Sequence[str]) -> None:
@@ -77,57 +81,8 @@ def demo_config(simulator: Simulator) -> Config:
     return config.parse("accounts: [{name: demo}]", environ, Path(), "--demo")
 
 
-def _once(scraper: Scraper, instruments: Instruments, stdout: TextIO) -> int:
-    visits = scraper()
+def _once(daemon: Daemon, instruments: Instruments, stdout: TextIO) -> int:
+    visits = daemon.scrape(math.inf)
     families = (*metrics.families(visits), *instruments.families())
     stdout.write(exposition.encode(families).body.decode())
     return 0 if all(visit.inventory for visit in visits) else 1
-
-
-def _serve(
-    flags: argparse.Namespace,
-    current: Config,
-    scraper: Scraper,
-    instruments: Instruments,
-    sockets: list[socket.socket],
-    log: FilteringBoundLogger,
-) -> int:
-    web = Web(
-        scrape=scraper,
-        glance=scraper.glance,
-        instruments=instruments.families,
-        version=__version__,
-        telemetry_path=flags.telemetry_path,
-        max_requests=flags.max_requests,
-    )
-    running = server.Server(web.app, grace=GRACE_SECONDS)
-    urls = [server.url(listening) for listening in sockets]
-    log.info("started", version=__version__, address=",".join(urls), **_summary(current))
-    asyncio.run(_until_stopped(running, sockets, scraper, log))
-    log.info("stopped")
-    return 0
-
-
-def _summary(current: Config) -> dict[str, str]:
-    """Accounts and their zones, for the log."""
-    return {
-        "accounts": ",".join(account.name for account in current.accounts),
-        "zones": " ".join(
-            f"{account.name}={','.join(account.zones) if account.zones else 'all'}" for account in current.accounts
-        ),
-    }
-
-
-async def _until_stopped(
-    running: server.Server, sockets: list[socket.socket], scraper: Scraper, log: FilteringBoundLogger
-) -> None:
-    def stop(name: str) -> None:
-        log.info("stopping", signal=name)
-        running.should_exit = True
-        # Answers with what there is by then, rather than none, where the API is slower than that.
-        scraper.end_within(GRACE_SECONDS - 1)
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number.name)
-    await running.serve(sockets)

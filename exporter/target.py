@@ -37,10 +37,12 @@ class Target:
         instruments: Instruments,
         log: FilteringBoundLogger,
         *,
+        last_success: float | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`cache` is the age in seconds up to which a listing is used again, 0 for never."""
+        """`cache` is the age in seconds up to which a listing is used again, 0 for never; `last_success` is in Unix
+        time, where it is known from before."""
         self.account = account
         self.zone = zone
         self._client = client
@@ -51,7 +53,8 @@ class Target:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._listing: Listing | None = None
-        self._success: tuple[float, Visit] | None = None
+        self._cached: tuple[float, Visit] | None = None
+        self.last_success = last_success
         self._not_before = 0.0
         self.latest: Visit | None = None
         self._reported: Reason | None = None
@@ -62,9 +65,9 @@ class Target:
         """The listing under way, a new one, or one that is done already where the cache has it."""
         with self._lock:
             started = self._monotonic()
-            if self._cache and self._success and started - self._success[0] <= self._cache:
+            if self._cached and started - self._cached[0] <= self._cache:
                 cached = Listing(started, deadline)
-                cached.set_result(replace(self._success[1], cache_age=started - self._success[0]))
+                cached.set_result(replace(self._cached[1], cache_age=started - self._cached[0]))
                 return cached
             if self._listing is None or self._listing.done():
                 self._listing = Listing(started, deadline)
@@ -86,6 +89,15 @@ class Target:
         listing = self._listing
         if listing:
             self._finish(listing, Failure(Reason.TIMEOUT, "the exporter is stopping"))
+
+    def retire(self) -> None:
+        """Closes the connection once the listing under way, if there is one, has ended."""
+        with self._lock:
+            listing = self._listing
+        if listing:
+            listing.add_done_callback(lambda _: self.close())
+        else:
+            self.close()
 
     def close(self) -> None:
         self._client.close()
@@ -123,8 +135,9 @@ class Target:
                 if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after:
                     self._not_before = self._monotonic() + outcome.retry_after
             visit = self._visit(listing, outcome, clock_skew)
-            if visit.inventory:
-                self._success = (self._monotonic(), visit)
+            self.last_success = visit.last_success
+            if visit.inventory and self._cache:
+                self._cached = self._monotonic(), visit
             self._report(visit)
             self.latest = visit
             listing.set_result(visit)
@@ -132,7 +145,6 @@ class Target:
     def _visit(self, listing: Listing, outcome: Inventory | Failure, clock_skew: float | None = None) -> Visit:
         succeeded = isinstance(outcome, Inventory)
         now = self._now()
-        last = self._success[1].at if self._success else None
         return Visit(
             account=self.account.name,
             zone=self.zone,
@@ -140,7 +152,7 @@ class Target:
             seconds=self._monotonic() - listing.started,
             outcome=outcome,
             clock_skew=clock_skew,
-            last_success=now if succeeded else last,
+            last_success=now if succeeded else self.last_success,
             cache_age=0.0 if self._cache and succeeded else None,
         )
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import exposition, metrics, page
+from exporter.errors import ConfigError
 from exporter.visit import Visit
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -33,7 +34,8 @@ def scrape_timeout(header: str | None) -> float:
 
 
 class Web:
-    """The application. `scrape(timeout)` and `glance()` may block; `instruments()` gives families of the exporter."""
+    """The application. `scrape(timeout)` and `glance()` may block; `instruments()` gives families of the exporter;
+    `reload()` loads the configuration anew or raises `ConfigError`, None where that is not allowed over HTTP."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Web:
         scrape: Callable[[float], Sequence[Visit]],
         glance: Callable[[], Sequence[Visit]],
         instruments: Callable[[], Iterable[Metric]],
+        reload: Callable[[], None] | None = None,
         version: str,
         telemetry_path: str = "/metrics",
         max_requests: int = 40,
@@ -49,6 +52,7 @@ class Web:
         self._scrape = scrape
         self._glance = glance
         self._instruments = instruments
+        self._reload = reload
         self._version = version
         self._telemetry_path = telemetry_path
         self._now = now
@@ -62,6 +66,7 @@ class Web:
                 Route(telemetry_path, self.metrics),
                 Route("/-/healthy", _says("Healthy.")),
                 Route("/-/ready", _says("Ready.")),
+                Route("/-/reload", self.reload, methods=["POST", "PUT"]),
                 Route("/", self.page),
             ],
             exception_handlers={HTTPException: _sentence},
@@ -86,6 +91,15 @@ class Web:
         finally:
             self._under_way -= 1
         return Response(result.body, headers=result.headers)
+
+    async def reload(self, _request: Request) -> Response:
+        if self._reload is None:
+            raise HTTPException(403, "Reloading over HTTP is off (--web.enable-lifecycle)")
+        try:
+            await run_in_threadpool(self._reload)
+        except ConfigError as error:
+            raise HTTPException(500, f"The configuration was refused, the one before it stays: {error}") from None
+        return PlainTextResponse("The configuration was reloaded.\n")
 
     async def page(self, _request: Request) -> Response:
         visits = await run_in_threadpool(self._glance)

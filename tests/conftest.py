@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from exporter.simulator.server import Simulator
 from tests.harness import Exporter, configuration
+
+# How long an example takes says nothing on a machine that does other work too.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("default")
 
 ENVIRONMENT = (
     "EXOSCALE_API_KEY",

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import config, server
 from exporter.config import Config
+from exporter.guard import Guard, LiveTLS, LiveWebConfig
 from exporter.instruments import Instruments
 from exporter.scrape import Scraper
 from exporter.simulator.server import Simulator
@@ -98,7 +100,7 @@ def configuration(yaml: str, simulator: Simulator | None = None, **environ: str)
 class Exporter:
     """The exporter of a configuration, serving on a port of its own while it is open."""
 
-    def __init__(self, current: Config, **web: Any) -> None:
+    def __init__(self, current: Config, web_config: Path | None = None, **web: Any) -> None:
         self.log = Log()
         self.instruments = Instruments("1.2.3", "abcdef")
         self.scraper = Scraper(current, self.instruments, self.log.logger)
@@ -109,9 +111,12 @@ class Exporter:
             version="1.2.3",
             **web,
         )
-        self._server = server.Server(self.web.app, grace=4)
+        live = LiveWebConfig(web_config, self.log.logger) if web_config else None
+        tls = LiveTLS.of(live) if live and live.now.tls else None
+        self._server = server.Server(Guard(self.web.app, live) if live else self.web.app, grace=4, tls=tls)
         self._sockets = server.listen(["127.0.0.1:0"])
-        self.url = server.url(self._sockets[0]).rstrip("/")
+        self._address = self._sockets[0].getsockname()
+        self.url = server.url(self._sockets[0], "https" if tls else "http").rstrip("/")
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve(self._sockets)))
         self.session = requests.Session()
         self.session.trust_env = False
@@ -126,6 +131,12 @@ class Exporter:
         self._server.should_exit = True
         self._thread.join()
         self.scraper.close()
+
+    def connect(self) -> socket.socket:
+        """A connection on which nothing was said yet."""
+        connection = socket.create_connection(self._address)
+        connection.settimeout(30)
+        return connection
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.session.get(self.url + path, **options)

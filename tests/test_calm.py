@@ -291,13 +291,16 @@ def usage(process: int) -> tuple[int, int, int]:
     )
 
 
-def test_soak(simulator: Simulator) -> None:
+def test_soak(simulator: Simulator, tmp_path: Path) -> None:
     """Two thousand scrapes with faults at random: threads, files and memory end where they were."""
     choice = random.Random(20260504)
     names = sorted(set(faults.FAULTS) - {"bracket-flood", "429-retry-after"})  # costly to send; ends the asking
-    environ = {**credentials(simulator), "EXOSCALE_ZONE": ",".join(simulator.zones)}
+    # What coverage remembers of a process grows with it.
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+    environ = {**credentials(simulator), **unmeasured, "EXOSCALE_ZONE": ",".join(simulator.zones)}
+    (tmp_path / "config.yml").write_text("scrape: {max_response_bytes: 1048576}\n")
     session = requests.Session()
-    with running(**environ) as (process, url, lines):
+    with running(f"--config.file={tmp_path}/config.yml", **environ) as (process, url, lines):
 
         def scrape(timeout: float) -> Answer:
             header = {"X-Prometheus-Scrape-Timeout-Seconds": str(timeout)}

@@ -128,7 +128,10 @@ def test_a_bad_variable_is_named(name: str, value: str, problem: str) -> None:
 
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config.file", "nowhere.yml"]) == 2
-    assert capsys.readouterr().err == "exoscale-ai-exporter: nowhere.yml: cannot be read: No such file or directory\n"
+    assert (
+        capsys.readouterr().err
+        == "exoscale-ai-exporter: nowhere.yml: cannot read nowhere.yml: No such file or directory\n"
+    )
 
 
 @pytest.mark.parametrize(
