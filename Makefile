@@ -10,7 +10,7 @@ OWN := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-dep
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/runtime ## Run the exporter against the built-in simulator, no credentials needed
 	@$(BIN)/exoscale-ai-exporter --demo
@@ -29,6 +29,9 @@ format: $(VENV)/dev ## Put the code into its format
 
 golden: $(VENV)/dev ## Write the golden files of the tests anew, to be reviewed with git diff
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet --no-cov tests/test_golden.py tests/test_docs.py
+
+prometheus-rule: $(VENV)/dev ## Write the Kubernetes PrometheusRule anew from the rules
+	@$(BIN)/python prometheus/generate.py > prometheus/prometheusrule.yaml
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
@@ -56,4 +59,4 @@ $(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
 	@$(OWN)
 	@touch $@ $(VENV)/runtime
 
-.PHONY: help demo test lint format golden lock clean
+.PHONY: help demo test lint format golden prometheus-rule lock clean

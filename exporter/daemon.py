@@ -100,6 +100,7 @@ class Daemon:
             glance=self.glance,
             instruments=self._instruments.families,
             reload=self.reload if enable_lifecycle else None,
+            log=self._log,
             version=__version__,
             telemetry_path=telemetry_path,
             max_requests=max_requests,

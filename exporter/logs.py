@@ -32,7 +32,8 @@ def configure(level: str, format: str, stream: TextIO) -> FilteringBoundLogger:
         )
     )
     logging.getLogger().handlers[:] = [handler]
-    # urllib3 tells of each attempt that it repeats; uvicorn of each malformed request, which any scanner can send.
+    # urllib3 tells of each attempt that it repeats; uvicorn and asyncio of each malformed request, which any scanner
+    # can send. Bugs are not among it: the application logs them itself.
     for library in ("urllib3", "uvicorn", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING if level == "debug" else logging.CRITICAL)
     own = logging.getLogger("exporter")

@@ -40,6 +40,10 @@ HEADERS = {
 """Of every answer with the page: it loads nothing, and no text of the API's can become code in it."""
 
 
+_URGENCY = {"error": 0, "ready": 2}
+"""What needs attention comes first; what is on its way, or unknown, is between the two."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A deployment as a line of the table."""
@@ -68,7 +72,7 @@ def render(visits: Sequence[Visit], *, version: str, telemetry_path: str, now: f
         if visit.inventory
         for deployment in visit.inventory.deployments
     ]
-    rows.sort(key=lambda row: (row.state == "ready", row.visit.account, row.visit.zone, row.identity.deployment))
+    rows.sort(key=lambda row: (_URGENCY.get(row.state, 1), row.visit.account, row.visit.zone, row.identity.deployment))
     return _TEMPLATES.get_template("page.html").render(
         visits=visits,
         rows=rows,

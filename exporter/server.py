@@ -97,6 +97,15 @@ class _Protocol(H11Protocol):
         if self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR):
             self._stop_reading()
 
+    def send_400_response(self, msg: str) -> None:
+        """For what is no HTTP. Where it follows a request that is being answered, that answer has no place any more."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+        super().send_400_response(msg)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_reading()
         self._stop_writing()

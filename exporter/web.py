@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from structlog.typing import FilteringBoundLogger
 
 from exporter import exposition, metrics, page
 from exporter.errors import ConfigError
@@ -44,6 +45,7 @@ class Web:
         glance: Callable[[], Sequence[Visit]],
         instruments: Callable[[], Iterable[Metric]],
         reload: Callable[[], None] | None = None,
+        log: FilteringBoundLogger,
         version: str,
         telemetry_path: str = "/metrics",
         max_requests: int = 40,
@@ -53,6 +55,7 @@ class Web:
         self._glance = glance
         self._instruments = instruments
         self._reload = reload
+        self._log = log
         self._version = version
         self._telemetry_path = telemetry_path
         self._now = now
@@ -69,7 +72,7 @@ class Web:
                 Route("/-/reload", self.reload, methods=["POST", "PUT"]),
                 Route("/", self.page),
             ],
-            exception_handlers={HTTPException: _sentence},
+            exception_handlers={HTTPException: _sentence, Exception: self.bug},
         )
         self.app.router.redirect_slashes = False
 
@@ -101,6 +104,10 @@ class Web:
             raise HTTPException(500, f"The configuration was refused, the one before it stays: {error}") from None
         return PlainTextResponse("The configuration was reloaded.\n")
 
+    async def bug(self, request: Request, error: Exception) -> Response:
+        self._log.error("a bug of the exporter, please report it", path=request.url.path, exc_info=error)
+        return PlainTextResponse("A bug of the exporter, see its log.\n", 500)
+
     async def page(self, _request: Request) -> Response:
         visits = await run_in_threadpool(self._glance)
         html = page.render(
@@ -122,9 +129,8 @@ def _says(sentence: str) -> Callable[[Request], Response]:
 
 
 async def _sentence(request: Request, error: Exception) -> Response:
-    status, detail, headers = 500, "Internal Server Error", None
-    if isinstance(error, HTTPException):
-        status, detail, headers = error.status_code, error.detail, error.headers
-    if status == 404:
+    assert isinstance(error, HTTPException)  # what it is registered for
+    detail = error.detail
+    if error.status_code == 404:
         detail = f"There is nothing at {request.url.path!r}; the page at / shows what there is"
-    return PlainTextResponse(f"{detail.rstrip('.')}.\n", status, headers)
+    return PlainTextResponse(f"{detail.rstrip('.')}.\n", error.status_code, error.headers)

@@ -103,11 +103,13 @@ class Exporter:
     def __init__(self, current: Config, web_config: Path | None = None, **web: Any) -> None:
         self.log = Log()
         self.instruments = Instruments("1.2.3", "abcdef")
+        self.instruments.config_loaded(time.time())
         self.scraper = Scraper(current, self.instruments, self.log.logger)
         self.web = Web(
             scrape=self.scraper,
             glance=self.scraper.glance,
             instruments=self.instruments.families,
+            log=self.log.logger,
             version="1.2.3",
             **web,
         )
@@ -115,7 +117,7 @@ class Exporter:
         tls = LiveTLS.of(live) if live and live.now.tls else None
         self._server = server.Server(Guard(self.web.app, live) if live else self.web.app, grace=4, tls=tls)
         self._sockets = server.listen(["127.0.0.1:0"])
-        self._address = self._sockets[0].getsockname()
+        self.address = self._sockets[0].getsockname()
         self.url = server.url(self._sockets[0], "https" if tls else "http").rstrip("/")
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve(self._sockets)))
         self.session = requests.Session()
@@ -134,7 +136,7 @@ class Exporter:
 
     def connect(self) -> socket.socket:
         """A connection on which nothing was said yet."""
-        connection = socket.create_connection(self._address)
+        connection = socket.create_connection(self.address)
         connection.settimeout(30)
         return connection
 

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -127,6 +128,17 @@ def test_health_answers_while_scrapes_take_all_they_can(simulator: Simulator) ->
         assert time.monotonic() - started < 1
         statuses = sorted(scrape.result().status_code for scrape in scrapes)
     assert statuses == [200] * 5 + [503] * 3
+
+
+def test_a_bug_is_a_500_with_a_sentence_and_its_traceback_is_in_the_log_only(exporter: Exporter) -> None:
+    def broken(_: float) -> Any:
+        raise RuntimeError("oops")
+
+    exporter.web._scrape = broken  # noqa: SLF001
+    response = exporter.get("/metrics")
+    assert (response.status_code, response.text) == (500, "A bug of the exporter, see its log.\n")
+    (logged,) = exporter.log.of("error")
+    assert isinstance(logged["exc_info"], RuntimeError)
 
 
 def test_another_telemetry_path(simulator: Simulator) -> None:

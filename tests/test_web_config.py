@@ -326,7 +326,7 @@ def test_a_password_costs_its_bcrypt_once_and_an_unknown_user_as_much(
         checked.append(int(hashed.split(b"$")[2]))
         return real(password, hashed)
 
-    monkeypatch.setattr(guard.bcrypt, "checkpw", counting)
+    monkeypatch.setattr(bcrypt, "checkpw", counting)
     exporter = serve(USERS)
     for _ in range(5):
         exporter.get("/-/healthy", auth=("alice", PASSWORD))
@@ -342,7 +342,12 @@ def test_a_password_costs_its_bcrypt_once_and_an_unknown_user_as_much(
 def test_the_cache_of_checks_is_bounded(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "CACHED_CHECKS", 3)
     checked: list[bytes] = []
-    monkeypatch.setattr(guard, "_matches", lambda password, _: checked.append(password) or False)
+
+    def matches(password: bytes, _hashed: bytes) -> bool:
+        checked.append(password)
+        return False
+
+    monkeypatch.setattr(guard, "_matches", matches)
     exporter = serve(USERS)
     for password in ("a", "b", "c", "d", "d", "a"):
         exporter.get("/-/healthy", auth=("alice", password))
@@ -404,7 +409,12 @@ def test_a_web_configuration_that_is_only_looked_at_when_it_changes(
 ) -> None:
     loads: list[Path] = []
     real = webconfig.load
-    monkeypatch.setattr(guard.webconfig, "load", lambda path: loads.append(path) or real(path))
+
+    def load(path: Path) -> webconfig.WebConfig:
+        loads.append(path)
+        return real(path)
+
+    monkeypatch.setattr(webconfig, "load", load)
     exporter = serve(USERS)
     for _ in range(5):
         exporter.get("/-/healthy")
