@@ -88,7 +88,7 @@ def _add_web_flags(flags: argparse.ArgumentParser) -> None:
 
 
 def _path(text: str) -> str:
-    reserved = ("/", "/-/healthy", "/-/ready", "/-/reload", "/probe", "/sd")
+    reserved = ("/", "/-/healthy", "/-/ready", "/-/reload", "/probe", "/sd", "/sd/probes")
     if not text.startswith("/") or text in reserved or any(character in text for character in "{}?# "):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path of its own, such as /metrics")
     return text

@@ -44,12 +44,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """How listings are asked for: `timeout` and `cache` in seconds."""
+    """How listings are asked for: `timeout` and `cache` in seconds.
+
+    Where `deployments_on_metrics` is False, `/metrics` lists nothing, and zones are scraped by `/probe`.
+    """
 
     timeout: float
     retries: int
     cache: float
     max_response_bytes: int
+    deployments_on_metrics: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,13 @@ def _scrape(file: configfile.ScrapeFile) -> Scrape:
         raise ConfigError("scrape.retries", "must be from 0 to 10")
     if not 1 <= file.max_response_bytes <= 2**40:
         raise ConfigError("scrape.max_response_bytes", "must be from 1 to 1099511627776")
-    return Scrape(timeout, file.retries, _duration(file.cache, "scrape.cache"), file.max_response_bytes)
+    return Scrape(
+        timeout=timeout,
+        retries=file.retries,
+        cache=_duration(file.cache, "scrape.cache"),
+        max_response_bytes=file.max_response_bytes,
+        deployments_on_metrics=file.deployments_on_metrics,
+    )
 
 
 def _duration(text: str, place: str) -> float:

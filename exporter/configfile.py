@@ -39,6 +39,7 @@ class ScrapeFile(msgspec.Struct, forbid_unknown_fields=True):
     retries: int = 1
     cache: str = "0s"
     max_response_bytes: int = 32 * 1024 * 1024
+    deployments_on_metrics: bool = True
 
 
 class ConfigFile(msgspec.Struct, forbid_unknown_fields=True):

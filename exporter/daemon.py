@@ -46,8 +46,11 @@ class Daemon:
         self._scraper = Scraper(self.config, instruments, log)
         instruments.config_loaded(now())
 
-    def scrape(self, timeout: float) -> Sequence[Visit]:
-        return self._scraper(timeout)
+    def scrape(self, timeout: float, account: str | None = None, zone: str | None = None) -> Sequence[Visit]:
+        return self._scraper(timeout, account, zone)
+
+    def zones(self) -> Sequence[tuple[str, str]]:
+        return self._scraper.zones()
 
     def glance(self) -> Sequence[Visit]:
         return self._scraper.glance()
@@ -97,7 +100,9 @@ class Daemon:
         """Serves until SIGTERM or SIGINT; SIGHUP reloads. `live` is the web configuration, where there is one."""
         web = Web(
             scrape=self.scrape,
+            zones=self.zones,
             glance=self.glance,
+            deployments_on_metrics=lambda: self.config.scrape.deployments_on_metrics,
             instruments=self._instruments.families,
             reload=self.reload if enable_lifecycle else None,
             log=self._log,

@@ -3,6 +3,7 @@
 ExporterError
 ├── ConfigError   the configuration; names the place in it
 ├── ListenError   an address that cannot be listened on
+├── UnknownTarget an account or a zone that is asked for and not configured
 └── Failure       a request to the Exoscale API; one of the reasons of `exoscale_ai_scrape_errors_total`
 """
 
@@ -24,6 +25,10 @@ class ConfigError(ExporterError):
 
 class ListenError(ExporterError):
     """An address given with `--web.listen-address` cannot be listened on."""
+
+
+class UnknownTarget(ExporterError):  # noqa: N818 - what it is, rather than that it is one
+    """An account or a zone that somebody asked for is not in the configuration."""
 
 
 class Reason(StrEnum):

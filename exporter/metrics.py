@@ -215,6 +215,22 @@ def families(visits: Sequence[Visit]) -> Iterator[Metric]:
     yield from (_family(gauge, zones) for gauge in ZONE_GAUGES)
 
 
+def of_zones(own: Iterable[Metric], visits: Sequence[Visit]) -> Iterator[Metric]:
+    """Of families of the exporter's own, the samples about the zones visited."""
+    visited = {(visit.account, visit.zone) for visit in visits}
+    for family in own:
+        samples = [s for s in family.samples if (s.labels.get("account"), s.labels.get("zone")) in visited]
+        if samples:
+            family.samples = samples
+            yield family
+
+
+def of_no_zone(own: Iterable[Metric]) -> Iterator[Metric]:
+    """Of families of the exporter's own, those that are about itself and no zone."""
+    zonal = {row.name.removesuffix("_total") for row in (SCRAPE_ERRORS, API_REQUESTS, API_REQUEST_DURATION)}
+    return (family for family in own if family.name not in zonal)
+
+
 def _family(gauge: Gauge[T], things: Iterable[tuple[tuple[str, ...], T]]) -> Metric:
     family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
     for labels, thing in things:

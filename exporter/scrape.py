@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from exporter.client import Client
 from exporter.config import Account, Config
+from exporter.errors import UnknownTarget
 from exporter.instruments import Instruments
 from exporter.target import Target
 from exporter.visit import Visit
@@ -78,11 +79,16 @@ class Scraper:
                 target.retire()
         return following
 
-    def __call__(self, timeout: float = math.inf) -> tuple[Visit, ...]:
-        """One visit of every zone, after `timeout` seconds (or those of the configuration, if less) at the latest."""
+    def __call__(
+        self, timeout: float = math.inf, account: str | None = None, zone: str | None = None
+    ) -> tuple[Visit, ...]:
+        """One visit of every zone, or of those of the account and of that name, where one is given.
+
+        It takes `timeout` seconds at most, or those of the configuration, if less. Raises `UnknownTarget`.
+        """
         started = self._monotonic()
         deadline = min(started + min(self._config.scrape.timeout, timeout), self._end)
-        targets = self._current_targets(started, deadline)
+        targets = self._select(self._current_targets(started, deadline), account, zone)
         listings = [target.listing(deadline) for target in targets]
         wait(listings, max(0.0, deadline - self._monotonic()))
         why = f"no complete answer in {deadline - started:.1f} s"
@@ -101,6 +107,12 @@ class Scraper:
         deadline = started + self._config.scrape.timeout
         wait([target.listing(deadline) for target in stale], max(0.0, started + patience - self._monotonic()))
         return tuple(target.latest for target in targets if target.latest)
+
+    def zones(self) -> list[Key]:
+        """All accounts and zones there are to visit."""
+        started = self._monotonic()
+        targets = self._current_targets(started, started + self._config.scrape.timeout)
+        return [(target.account.name, target.zone) for target in targets]
 
     def end_within(self, seconds: float) -> None:
         """Ends all listings after `seconds`, because the exporter is about to stop: better a timeout than no answer."""
@@ -126,6 +138,16 @@ class Scraper:
             for account in self._config.accounts
             for zone in account.zones or self._discovered[account.name].names(discovery_deadline)
         ]
+
+    @staticmethod
+    def _select(targets: list[Target], account: str | None, zone: str | None) -> list[Target]:
+        selected = [target for target in targets if account in (None, target.account.name)]
+        if not selected:
+            raise UnknownTarget(f"There is no account {account!r}")
+        selected = [target for target in selected if zone in (None, target.zone)]
+        if not selected:
+            raise UnknownTarget(f"There is no zone {zone!r}" + (f" in account {account!r}" if account else ""))
+        return selected
 
     def _target(self, account: Account, zone: str) -> Target:
         with self._lock:

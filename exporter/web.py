@@ -1,8 +1,10 @@
 """The exporter's HTTP: routes → what the callables it is handed say."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import anyio
 from prometheus_client.metrics_core import Metric
@@ -14,47 +16,46 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.typing import FilteringBoundLogger
 
-from exporter import exposition, metrics, page
-from exporter.errors import ConfigError
+from exporter import discovery, exposition, metrics, page, query
+from exporter.errors import ConfigError, Failure, UnknownTarget
 from exporter.visit import Visit
 
-TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
-TIMEOUT_OFFSET = 0.5
-"""Seconds of Prometheus's timeout that are left for the answer to reach it."""
+T = TypeVar("T")
 
 
-def scrape_timeout(header: str | None) -> float:
-    """Seconds that a scrape may take so that its answer reaches Prometheus in time; infinite where it names none."""
-    try:
-        timeout = float(header or math.inf)
-    except ValueError:
-        return math.inf
-    if not timeout > 0:
-        return math.inf
-    return timeout - min(TIMEOUT_OFFSET, timeout / 2)
+class Scrape(Protocol):
+    """Visits all zones, or those of an account and of a name; raises `UnknownTarget` where there is none such."""
+
+    def __call__(self, timeout: float, account: str | None = None, zone: str | None = None) -> Sequence[Visit]: ...
 
 
 class Web:
-    """The application. `scrape(timeout)` and `glance()` may block; `instruments()` gives families of the exporter;
-    `reload()` loads the configuration anew or raises `ConfigError`, None where that is not allowed over HTTP."""
+    """The application. What it is handed may block, `deployments_on_metrics()` excepted.
+
+    `reload()` loads the configuration anew or raises `ConfigError`; None where that is not allowed over HTTP.
+    """
 
     def __init__(
         self,
         *,
-        scrape: Callable[[float], Sequence[Visit]],
+        scrape: Scrape,
+        zones: Callable[[], Sequence[tuple[str, str]]],
         glance: Callable[[], Sequence[Visit]],
         instruments: Callable[[], Iterable[Metric]],
-        reload: Callable[[], None] | None = None,
         log: FilteringBoundLogger,
         version: str,
+        reload: Callable[[], None] | None = None,
+        deployments_on_metrics: Callable[[], bool] = lambda: True,
         telemetry_path: str = "/metrics",
         max_requests: int = 40,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._scrape = scrape
+        self._zones = zones
         self._glance = glance
         self._instruments = instruments
         self._reload = reload
+        self._deployments_on_metrics = deployments_on_metrics
         self._log = log
         self._version = version
         self._telemetry_path = telemetry_path
@@ -67,6 +68,9 @@ class Web:
         self.app = Starlette(
             routes=[
                 Route(telemetry_path, self.metrics),
+                Route("/probe", self.probe),
+                Route("/sd", self.endpoints),
+                Route("/sd/probes", self.probes),
                 Route("/-/healthy", _says("Healthy.")),
                 Route("/-/ready", _says("Ready.")),
                 Route("/-/reload", self.reload, methods=["POST", "PUT"]),
@@ -77,23 +81,65 @@ class Web:
         self.app.router.redirect_slashes = False
 
     async def metrics(self, request: Request) -> Response:
-        if self._under_way >= self._max_requests:
-            raise HTTPException(503, f"{self._under_way} scrapes are under way already (--web.max-requests)")
-        timeout = scrape_timeout(request.headers.get(TIMEOUT_HEADER))
+        return await self._exposition(request, self._all_families)
+
+    async def probe(self, request: Request) -> Response:
+        """The multi-target pattern: what is known of one account, one zone, or one zone of one account."""
+        selected = query.only(request.query_params, "account", "zone")
+        if not selected:
+            raise HTTPException(400, "Name what to probe: /probe?account=…&zone=…, or one of the two")
+
+        def families(timeout: float) -> Iterable[Metric]:
+            visits = self._scrape(timeout, **selected)
+            return (*metrics.families(visits), *metrics.of_zones(self._instruments(), visits))
+
+        return await self._exposition(request, families)
+
+    async def endpoints(self, request: Request) -> Response:
+        """HTTP service discovery of the deployments' endpoints."""
+        selected = query.only(request.query_params, "account", "zone", "state")
+        state = selected.pop("state", None)
+        return await self._discovery(lambda: discovery.endpoints(self._scrape(math.inf, **selected), state))
+
+    async def probes(self, request: Request) -> Response:
+        """HTTP service discovery of this exporter's own `/probe`, once for each zone of each account."""
+        query.only(request.query_params)
+        address = query.address(request.headers.get("Host", ""))
+        return await self._discovery(lambda: discovery.probes(self._zones(), address, request.url.scheme))
+
+    def _all_families(self, timeout: float) -> Iterable[Metric]:
+        if not self._deployments_on_metrics():
+            return metrics.of_no_zone(self._instruments())
+        return (*metrics.families(self._scrape(timeout)), *self._instruments())
+
+    async def _exposition(self, request: Request, families: Callable[[float], Iterable[Metric]]) -> Response:
+        timeout = query.scrape_timeout(request.headers.get(query.TIMEOUT_HEADER))
         accept, accept_encoding = (",".join(request.headers.getlist(name)) for name in ("Accept", "Accept-Encoding"))
         names = request.query_params.getlist("name[]")
+        result = await self._in_thread(
+            lambda: exposition.encode(families(timeout), accept, accept_encoding, names),
+        )
+        return Response(result.body, headers=result.headers)
 
-        def answer() -> exposition.Exposition:
-            visits = self._scrape(timeout)
-            families = (*metrics.families(visits), *self._instruments())
-            return exposition.encode(families, accept, accept_encoding, names)
+    async def _discovery(self, groups: Callable[[], Sequence[discovery.TargetGroup]]) -> Response:
+        try:
+            body = await self._in_thread(lambda: json.dumps(groups(), ensure_ascii=False).encode())
+        except Failure as failure:
+            # Prometheus keeps its last list then.
+            raise HTTPException(503, f"A zone could not be listed: {failure}") from None
+        return Response(body, media_type="application/json")
 
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Runs what may ask the API, beside `max_requests - 1` others at most."""
+        if self._under_way >= self._max_requests:
+            raise HTTPException(503, f"{self._under_way} scrapes are under way already (--web.max-requests)")
         self._under_way += 1
         try:
-            result = await anyio.to_thread.run_sync(answer, limiter=self._threads)
+            return await anyio.to_thread.run_sync(work, limiter=self._threads)
+        except UnknownTarget as unknown:
+            raise HTTPException(400, str(unknown)) from None
         finally:
             self._under_way -= 1
-        return Response(result.body, headers=result.headers)
 
     async def reload(self, _request: Request) -> Response:
         if self._reload is None:

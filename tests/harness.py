@@ -107,6 +107,7 @@ class Exporter:
         self.scraper = Scraper(current, self.instruments, self.log.logger)
         self.web = Web(
             scrape=self.scraper,
+            zones=self.scraper.zones,
             glance=self.scraper.glance,
             instruments=self.instruments.families,
             log=self.log.logger,

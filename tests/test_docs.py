@@ -54,7 +54,7 @@ def test_the_output_shown_is_what_the_demo_gives() -> None:
         about = 'zone="at-vie-2"' in line and ('deployment="' not in line or 'deployment="embeddings"' in line)
         wanted = line.startswith("exoscale_ai_") and about and not re.search(r"_bucket|_sum|_count\b|duration", line)
         if wanted and "clock_skew" not in line and "last_success" not in line:
-            shown.append(line.replace("127.0.0.1", "…"))
+            shown.append(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:41735", line))
     assert len(shown) > 20
     hold("output", "\n```\n" + "\n".join(shown) + "\n```\n\n")
 

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter import server
+from exporter.query import scrape_timeout
 from exporter.simulator.server import Simulator
-from exporter.web import scrape_timeout
 from tests.harness import Answer, Exporter, configuration, eventually
 
 
@@ -130,11 +130,13 @@ def test_health_answers_while_scrapes_take_all_they_can(simulator: Simulator) ->
     assert statuses == [200] * 5 + [503] * 3
 
 
-def test_a_bug_is_a_500_with_a_sentence_and_its_traceback_is_in_the_log_only(exporter: Exporter) -> None:
-    def broken(_: float) -> Any:
+def test_a_bug_is_a_500_with_a_sentence_and_its_traceback_is_in_the_log_only(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
         raise RuntimeError("oops")
 
-    exporter.web._scrape = broken  # noqa: SLF001
+    monkeypatch.setattr(exporter.web, "_scrape", broken)
     response = exporter.get("/metrics")
     assert (response.status_code, response.text) == (500, "A bug of the exporter, see its log.\n")
     (logged,) = exporter.log.of("error")

@@ -33,6 +33,7 @@ class Request(Protocol):
 
 Fault = Callable[[Request], None]
 NONE = "none"
+ENDPOINTS_DOWN = "endpoints-down"
 FAULTS: dict[str, Fault] = {}
 """All faults by name; the docstring of each says what it does."""
 
@@ -97,6 +98,11 @@ def _close(request: Request, *, reset: bool = False) -> None:
 
 @_named(NONE, "answers as it should")
 def _none(request: Request) -> None:
+    _list(request, request.listing)
+
+
+@_named(ENDPOINTS_DOWN, "lists as it should, while the models' endpoints do not answer")
+def _endpoints_down(request: Request) -> None:
     _list(request, request.listing)
 
 

@@ -55,7 +55,6 @@ class Plan:
             "name": self.name,
             "state": phase.state,
             "model": {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, self.model)), "name": self.model},
-            "deployment-url": f"https://{identifier}.inference.{self.zone}.example/v1",
             "visibility": self.visibility,
             "gpu-count": self.gpu_count,
             "gpu-type": self.gpu_type,

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from exporter.simulator import faults, fleet, signature
 from exporter.simulator.answers import JSON
 
+_ENDPOINT = re.compile(r"/inference/(?P<zone>[a-z0-9-]+)/(?P<id>[^/]+)/v1(?:/models)?")
 _PATH = re.compile(r"(?:/(?P<zone>[a-z0-9-]+))?/v2/(?P<operation>zone|ai/deployment)")
 
 
@@ -25,6 +26,8 @@ class Simulator:
     """
 
     key = "EXOdemo00000000000000000000"
+    token = "demo-token"  # noqa: S105 - as little
+    """What the model endpoints take as a bearer token."""
     secret = "demo-secret-of-the-simulator-000000000000000"  # noqa: S105 - opens nothing but this simulator
 
     def __init__(
@@ -67,8 +70,16 @@ class Simulator:
         self._server.server_close()
 
     def listing(self, zone: str, visibility: str | None) -> dict[str, Any]:
-        """The answer of `list-deployments`. Without a visibility, all of them (the API's default is not documented)."""
-        entries = self._deployments(zone, self._start, self._now() - self._start)
+        """The answer of `list-deployments`. Without a visibility, all of them (the API's default is not documented).
+
+        Where a deployment has no URL of its own, it gets that of an endpoint of the simulator's.
+        """
+        entries = [
+            {"deployment-url": f"{self.url}/inference/{zone}/{entry['id']}/v1", **entry}
+            if isinstance(entry, dict) and "id" in entry
+            else entry
+            for entry in self._deployments(zone, self._start, self._now() - self._start)
+        ]
         if visibility is not None:
             entries = [entry for entry in entries if entry.get("visibility") == visibility]
         return {"deployments": entries}
@@ -124,6 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path == "/faults":
             self._show_faults()
             return
+        if endpoint := _ENDPOINT.fullmatch(url.path):
+            self._answer_as_model(endpoint["zone"], endpoint["id"])
+            return
         simulator.requests.append(f"{self.command} {self.path}")
         match = _PATH.fullmatch(url.path)
         zone = (match["zone"] if match else None) or simulator.zones[0]
@@ -139,6 +153,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404, b'{"message":"Not Found"}')
             return
         faults.get(simulator.faults.get(zone, faults.NONE))(self)
+
+    def _answer_as_model(self, zone: str, identifier: str) -> None:
+        """An endpoint in the way of the OpenAI API: it wants a token, and is there while its deployment is ready."""
+        simulator = self.server.simulator
+        entries = simulator.listing(zone, None)["deployments"]
+        ready = any(entry["id"] == identifier and entry["state"] == "ready" for entry in entries)
+        if simulator.faults.get(zone) == faults.ENDPOINTS_DOWN:
+            self.close_connection = True
+        elif not ready:
+            self.answer(503, b'{"error":{"message":"no model is loaded"}}')
+        elif self.headers["Authorization"] != f"Bearer {simulator.token}":
+            self.answer(401, b'{"error":{"message":"Invalid API key"}}')
+        else:
+            self.answer(200, b'{"object":"list","data":[]}')
 
     def do_PUT(self) -> None:
         zone = urlsplit(self.path).path.removeprefix("/faults/")
