@@ -114,7 +114,7 @@ class Daemon:
         running = server.Server(Guard(web.app, live) if live else web.app, grace=GRACE_SECONDS, tls=tls)
         urls = [server.url(listening, "https" if tls else "http") for listening in sockets]
         self._log.info("started", version=__version__, address=",".join(urls), **self.summary())
-        asyncio.run(self._until_stopped(running, sockets))
+        server.run(self._until_stopped(running, sockets))
         self._log.info("stopped")
 
     async def _until_stopped(self, running: server.Server, sockets: list[socket.socket]) -> None:

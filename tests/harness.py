@@ -1,6 +1,5 @@
 """A whole exporter inside the test's process, and the programs that it meets in production."""
 
-import asyncio
 import contextlib
 import os
 import re
@@ -120,7 +119,7 @@ class Exporter:
         self._sockets = server.listen(["127.0.0.1:0"])
         self.address = self._sockets[0].getsockname()
         self.url = server.url(self._sockets[0], "https" if tls else "http").rstrip("/")
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve(self._sockets)))
+        self._thread = threading.Thread(target=lambda: server.run(self._server.serve(self._sockets)))
         self.session = requests.Session()
         self.session.trust_env = False
 
@@ -196,7 +195,9 @@ def running(*arguments: str, **environ: str) -> Iterator[tuple[subprocess.Popen[
     reader = threading.Thread(target=lambda stream: lines.extend(iter(stream.readline, "")), args=(process.stderr,))
     reader.start()
     try:
-        url = eventually(lambda: next((u[0] for line in lines if (u := re.findall(r"http://[\d.]+:\d+/", line))), None))
+        url = eventually(
+            lambda: next((u[0] for line in lines if (u := re.findall(r"https?://[\d.]+:\d+/", line))), None)
+        )
         yield process, url, lines
     finally:
         process.kill()
