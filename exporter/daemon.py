@@ -44,7 +44,7 @@ class Daemon:
         self._reloading = threading.Lock()
         self.config = load()
         self._scraper = Scraper(self.config, instruments, log)
-        instruments.config_loaded(now())
+        self._loaded()
 
     def scrape(self, timeout: float, account: str | None = None, zone: str | None = None) -> Sequence[Visit]:
         return self._scraper(timeout, account, zone)
@@ -73,10 +73,19 @@ class Daemon:
                 raise
             else:
                 self._scraper = self._scraper.reconfigured(self.config)
-                self._instruments.config_loaded(self._now())
+                self._loaded()
                 self._log.info("configuration reloaded", **self.summary())
             finally:
                 self._notify.ready()
+
+    def _loaded(self) -> None:
+        self._instruments.config_loaded(self._now())
+        for account in self.config.accounts:
+            if "{zone}" not in account.endpoint and (account.zones is None or len(account.zones) > 1):
+                self._log.warning(
+                    "the endpoint has no {zone}: every zone will show the same deployments, name the one it serves",
+                    account=account.name,
+                )
 
     def summary(self) -> dict[str, str]:
         """Accounts and their zones, for the log."""

@@ -131,7 +131,8 @@ class Scraper:
 
     def _current_targets(self, started: float, deadline: float) -> list[Target]:
         for zones in self._discovered.values():
-            zones.refresh(deadline)
+            # It may go on when this scrape has ended, however little time that one had.
+            zones.refresh(started + self._config.scrape.timeout)
         discovery_deadline = started + (deadline - started) * DISCOVERY_SHARE
         return [
             self._target(account, zone)

@@ -150,6 +150,23 @@ def test_a_scrape_under_way_ends_with_the_configuration_it_began_with(reloading:
     assert seen == {"default/ch-gva-2": True}
 
 
+@pytest.mark.parametrize(
+    ("account", "warned"),
+    [
+        ("zones: [ch-gva-2], endpoint: 'https://api.example/v2'", False),
+        ("zones: [ch-gva-2, de-fra-1], endpoint: 'https://api.example/v2'", True),
+        ("endpoint: 'https://api.example/v2'", True),
+        ("endpoint: 'https://{zone}.example/v2'", False),
+    ],
+)
+def test_an_endpoint_that_cannot_tell_zones_apart_is_warned_of(
+    reloading: Reloading, account: str, warned: bool
+) -> None:
+    reloading.write(account)
+    reloading.daemon.reload()
+    assert bool(reloading.log.of("warning")) == warned
+
+
 # As a process
 
 
