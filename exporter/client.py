@@ -89,9 +89,10 @@ class Client:
             with self._sockets.until(deadline):
                 return self._answer(path, operation, deadline - started, params, statuses)
         except Exception as error:
-            if self._sockets.expired:
-                raise Failure(Reason.TIMEOUT, f"no complete answer in {deadline - started:.1f} s") from None
             failure = error if isinstance(error, Failure) else failures.from_exception(error)
+            # Whichever was first: the end of the time for all of it, or of the same time for a single step.
+            if self._sockets.expired or (failure is not error and failure.reason is Reason.TIMEOUT):
+                raise Failure(Reason.TIMEOUT, f"no complete answer in {deadline - started:.1f} s") from None
             failure.args = (self._without_secrets(failure.message),)
             raise failure from None
         finally:

@@ -16,6 +16,10 @@ RULE_FILES = tuple(ROOT / "prometheus" / name for name in generate.SOURCES)
 PROMTOOL_TESTS = tuple(sorted(Path(__file__).parent.glob("*.test.yml")))
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 
+DEPLOYMENT_LABELS = frozenset({"account", "zone", "deployment_id", "deployment", "model"})
+BLACKBOX = {"probe_success", "probe_ssl_earliest_cert_expiry"}
+"""Metrics of blackbox_exporter, to which prometheus-endpoints.yml gives the labels of the deployment."""
+
 TARGET_LABELS = frozenset({"job", "instance"})
 """What Prometheus adds to every series of a target."""
 
@@ -74,6 +78,8 @@ def possible_labels(metric: str, seen: tuple[str, ...] = ()) -> frozenset[str]:
     """The labels that series of the metric can have. Raises `KeyError` where nothing gives such a metric."""
     if metric == "up":
         return TARGET_LABELS
+    if metric in BLACKBOX:
+        return DEPLOYMENT_LABELS | TARGET_LABELS
     if metric in RECORDED:
         sources = names(RECORDED[metric]).metrics - {*seen, metric}
         return frozenset().union(*(possible_labels(source, (*seen, metric)) for source in sources))

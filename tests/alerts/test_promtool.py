@@ -12,8 +12,6 @@ from tests.harness import program
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLE = ROOT / "prometheus" / "prometheus.yml"
-
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False)
@@ -95,6 +93,27 @@ GUARDS = {
         "< on (account, zone) group_left () account_zone:exoscale_ai_last_success_timestamp_seconds:max",
         "",
     ),
+    "an endpoint is expected to answer while its deployment is ready": (
+        "endpoints",
+        'deployment:exoscale_ai_deployment_state:last{state="ready"} == 1',
+        "deployment:exoscale_ai_deployment_state:last",
+    ),
+    "an endpoint without replicas is not expected to answer": (
+        "endpoints",
+        "deployment:exoscale_ai_deployment_replicas:last == 0",
+        "up == 2",
+    ),
+    "one prober that reaches an endpoint is enough": (
+        "endpoints",
+        f"max by ({DEPLOYMENT}) (last_over_time(probe_success[3m]))",
+        f"min by ({DEPLOYMENT}) (last_over_time(probe_success[3m]))",
+    ),
+    "a probe may be missed": ("endpoints", "last_over_time(probe_success[3m])", "probe_success"),
+    "other things that are probed are none of ours": (
+        "endpoints",
+        f"and on ({DEPLOYMENT})\n          max by ({DEPLOYMENT}) (deployment:exoscale_ai_deployment_state:last)",
+        "",
+    ),
     "a deployment may be renamed": (
         "deployment-changes",
         'deployment:exoscale_ai_deployment_state:last{state="ready", deployment_id!=""}',
@@ -115,29 +134,18 @@ def test_rules_without_this_guard_fail_their_tests(claim: str, tmp_path: Path) -
     assert promtool("test", "rules", tests).returncode == 1
 
 
-def test_the_example_configuration_is_valid() -> None:
-    checked = promtool("check", "config", EXAMPLE)
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-endpoints.yml", "prometheus-multi-target.yml"])
+def test_the_example_configurations_are_valid(name: str) -> None:
+    checked = promtool("check", "config", ROOT / "prometheus" / name)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "2 rule files found" in checked.stdout
 
 
-def test_the_multi_target_pattern_of_the_example_spreads_accounts_and_zones(tmp_path: Path) -> None:
-    """Its comments taken away, those of the hashing included: two servers share the targets."""
-    text = EXAMPLE.read_text()
-    block = text[text.index("  # - job_name: exoscale-ai-zones") :]
-    for comment in (r"^(  )# ", r"^(\s*)# (?=\s*(?:- |\w+:))"):
-        block = re.sub(comment, r"\1", block, flags=re.MULTILINE)
-    asked = []
-    for shard in ("0", "1"):
-        configuration = tmp_path / f"{shard}.yml"
-        configuration.write_text("scrape_configs:\n" + block.replace('regex: "0"', f'regex: "{shard}"'))
-        discovered = promtool("check", "service-discovery", "--timeout=1s", configuration, "exoscale-ai-zones")
-        assert discovered.returncode == 0, discovered.stderr
-        asked += [target["labels"] for target in json.loads(discovered.stdout) if target["labels"]]
-    assert sorted(labels["instance"] for labels in asked) == ["production/ch-gva-2", "production/de-fra-1"]
-    for labels in asked:
-        assert labels["__address__"] + labels["__metrics_path__"] == "localhost:10042/probe"
-        assert f"{labels['__param_account']}/{labels['__param_zone']}" == labels["instance"]
+def test_the_modules_of_blackbox_exporter_are_valid() -> None:
+    path = ROOT / "prometheus" / "blackbox.yml"
+    command = [program("prometheus-blackbox-exporter"), "--config.check", f"--config.file={path}"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_the_example_of_alertmanager_is_valid() -> None:

@@ -15,6 +15,7 @@ from exporter.metrics import TABLE
 from prometheus import generate
 from tests.alerts.rules import (
     ALERTS,
+    BLACKBOX,
     PROMTOOL_TESTS,
     RECORDED,
     ROOT,
@@ -44,7 +45,7 @@ def anchor(heading: str) -> str:
 @pytest.mark.parametrize("expression", list(dict.fromkeys(expressions())))
 def test_every_metric_and_label_of_an_expression_exists(expression: str) -> None:
     found = names_in(expression)
-    assert found.metrics <= {row.name for row in TABLE} | RECORDED.keys() | {"up"}
+    assert found.metrics <= {row.name for row in TABLE} | RECORDED.keys() | BLACKBOX | {"up"}
     assert found.labels <= frozenset().union(*(possible_labels(metric) for metric in found.metrics))
 
 
