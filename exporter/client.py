@@ -47,7 +47,7 @@ class Client:
         self._observe = observe
         self._turn = threading.Lock()
         self._sockets = Sockets()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.auth = (
             ExoscaleV2Auth(account.api_key.reveal(), account.api_secret.reveal()) if signed else _Unsigned()
         )
@@ -163,6 +163,13 @@ def _read_some(response: requests.Response) -> bytes:
     with contextlib.suppress(HTTPError, OSError):
         return response.raw.read1(_CHUNK, decode_content=True)
     return b""
+
+
+class _Session(requests.Session):
+    """Does not look where a redirect leads: `requests` would read its body to the end, of whatever size it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, whatever the answer is."""
 
 
 class _Unsigned(AuthBase):

@@ -13,6 +13,7 @@ from urllib3 import exceptions as urllib3_exceptions
 from exporter.errors import Failure, Reason
 
 JSON = "application/json"
+REDIRECTS = (301, 302, 303, 307, 308)
 
 MAX_WORDS = 240
 """Characters of the API's own words that are shown: one line of a log."""
@@ -46,7 +47,7 @@ def from_status(
         if clock_skew is not None and abs(clock_skew) > SKEW_WORTH_MENTIONING:
             direction = "ahead of" if clock_skew > 0 else "behind"
             message += f"; this machine's clock is {abs(clock_skew):.0f} s {direction} the API's"
-    elif 300 <= status < 400:
+    elif status in REDIRECTS:
         target = f" to {words(location.encode())}" if location else ""
         message += f"{target} – redirects are not followed, check the endpoint"
     elif reason is Reason.RATE_LIMITED and retry_after is not None:

@@ -88,6 +88,17 @@ def test_a_redirect_is_not_followed(client: Client, api: responses.RequestsMock,
     assert elsewhere.call_count == 0
 
 
+def test_a_redirect_to_nowhere_is_what_it_is(client: Client, api: responses.RequestsMock) -> None:
+    api.get(URL, status=301, headers={"Location": "http://[::bad"})
+    assert "301 Moved Permanently to http://[::bad" in failure_of(client).message
+
+
+def test_an_answer_that_nothing_has_changed_is_no_redirect(client: Client, api: responses.RequestsMock) -> None:
+    api.get(URL, status=304)
+    failure = failure_of(client)
+    assert (failure.reason, failure.message) == (Reason.INVALID_RESPONSE, "the API answered 304 Not Modified")
+
+
 def test_the_clock_skew_is_local_time_less_the_date_header(
     client: Client, api: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

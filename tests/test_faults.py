@@ -66,6 +66,7 @@ ROWS = (
     # Statuses
     Row("301", Reason.INVALID_RESPONSE, "301 Moved Permanently to https://elsewhere.example/v2/ai/deployment"),
     Row("302", Reason.INVALID_RESPONSE, "302 Found to /login – redirects are not followed, check the endpoint"),
+    Row("endless-302", Reason.INVALID_RESPONSE, "302 Found: oops to /login – redirects are not followed"),
     Row("400", Reason.CLIENT_ERROR, "400 Bad Request: Bad Request: Invalid visibility: visibility: unknown: see"),
     Row("401", Reason.AUTH, "401 Unauthorized: unauthorized – check the API key, the secret, and that"),
     Row("403-signature", Reason.AUTH, "403 Forbidden: Invalid request signature – check the API key, the secret"),

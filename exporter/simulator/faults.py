@@ -82,6 +82,11 @@ def _begin(request: Request, *headers: str, length: int | None = None) -> bytes:
     return body
 
 
+def _send_half(request: Request, *headers: str, with_length: bool = True) -> None:
+    body = _begin(request, *headers, length=len(json.dumps(request.listing)) if with_length else None)
+    request.handler.wfile.write(body[: len(body) // 2])
+
+
 def _drip(request: Request, data: Iterator[bytes], pause: float) -> None:
     for piece in data:
         request.handler.wfile.write(piece)
@@ -140,15 +145,13 @@ def _drip_body(request: Request) -> None:
 
 @_named("stop-mid-body", "sends half of the body and then nothing")
 def _stop_mid_body(request: Request) -> None:
-    body = _begin(request, length=len(json.dumps(request.listing)))
-    request.handler.wfile.write(body[: len(body) // 2])
+    _send_half(request)
     _hang(request)
 
 
 @_named("stop-without-length", "sends half of a body without a length, and then nothing")
 def _stop_without_length(request: Request) -> None:
-    body = _begin(request, "Connection: close")
-    request.handler.wfile.write(body[: len(body) // 2])
+    _send_half(request, "Connection: close", with_length=False)
     _hang(request)
 
 
@@ -164,15 +167,13 @@ def _reset_before_headers(request: Request) -> None:
 
 @_named("reset-mid-body", "resets the connection in the middle of the body")
 def _reset_mid_body(request: Request) -> None:
-    body = _begin(request, length=len(json.dumps(request.listing)))
-    request.handler.wfile.write(body[: len(body) // 2])
+    _send_half(request)
     _close(request, reset=True)
 
 
 @_named("close-mid-body", "closes the connection in the middle of the body")
 def _close_mid_body(request: Request) -> None:
-    body = _begin(request, length=len(json.dumps(request.listing)))
-    request.handler.wfile.write(body[: len(body) // 2])
+    _send_half(request)
     _close(request)
 
 
@@ -211,7 +212,17 @@ def _bracket_flood(request: Request) -> None:
 
 @_named("endless-500", "answers 500 with a body that does not end")
 def _endless_error(request: Request) -> None:
-    request.handler.wfile.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\n")
+    _endless(request, "500 Internal Server Error")
+
+
+@_named("endless-302", "redirects with a body that does not end")
+def _endless_redirect(request: Request) -> None:
+    _endless(request, "302 Found", "Location: /login")
+
+
+def _endless(request: Request, status: str, *headers: str) -> None:
+    head = (f"HTTP/1.1 {status}", "Content-Type: text/plain", *headers, "", "")
+    request.handler.wfile.write("\r\n".join(head).encode())
     _drip(request, (b"oops " for _ in range(100_000)), 0.2)
     _close(request)
 
