@@ -7,29 +7,12 @@ Waiting ends when the client goes away, so that no fault keeps a thread for long
 import functools
 import gzip
 import json
-import select
-import socket
-import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler
-from typing import Any, Protocol
 
-from exporter.simulator.answers import ANSWERS, JSON
-
-
-class Request(Protocol):
-    """What a fault gets: the handler of a request, and the answer that it would have got."""
-
-    listing: dict[str, Any]
-
-    @property
-    def handler(self) -> BaseHTTPRequestHandler: ...
-
-    def answer(self, status: int, body: bytes, content_type: str = JSON, **headers: str) -> None:
-        """Sends a whole answer. In the names of headers `_` stands for `-`."""
-
+from exporter.simulator.answers import ANSWERS
+from exporter.simulator.wire import Request, answer_with, begin, client_leaves, close, drip, send_half
 
 Fault = Callable[[Request], None]
 NONE = "none"
@@ -59,135 +42,97 @@ def get(name: str) -> Fault:
 
 
 def _delay(request: Request, seconds: float) -> None:
-    if not _client_leaves(request, seconds):
-        _list(request, request.listing)
-
-
-def _list(request: Request, listing: object) -> None:
-    request.answer(200, json.dumps(listing).encode())
-
-
-def _client_leaves(request: Request, within: float) -> bool:
-    """Waits `within` seconds, or less where the client closes the connection: then it is True."""
-    return bool(select.select([request.handler.connection], [], [], within)[0])
-
-
-def _begin(request: Request, *headers: str, length: int | None = None) -> bytes:
-    """Sends the status line and headers of a 200, and returns the listing that should follow."""
-    body = json.dumps(request.listing).encode()
-    head = ["HTTP/1.1 200 OK", f"Content-Type: {JSON}", *headers]
-    if length is not None:
-        head.append(f"Content-Length: {length}")
-    request.handler.wfile.write("\r\n".join((*head, "", "")).encode())
-    return body
-
-
-def _send_half(request: Request, *headers: str, with_length: bool = True) -> None:
-    body = _begin(request, *headers, length=len(json.dumps(request.listing)) if with_length else None)
-    request.handler.wfile.write(body[: len(body) // 2])
-
-
-def _drip(request: Request, data: Iterator[bytes], pause: float) -> None:
-    for piece in data:
-        request.handler.wfile.write(piece)
-        if _client_leaves(request, pause):
-            return
-
-
-def _close(request: Request, *, reset: bool = False) -> None:
-    connection = request.handler.connection
-    if reset:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.handler.close_connection = True
+    if not client_leaves(request, seconds):
+        answer_with(request, request.listing)
 
 
 @_named(NONE, "answers as it should")
 def _none(request: Request) -> None:
-    _list(request, request.listing)
+    answer_with(request, request.listing)
 
 
 @_named(ENDPOINTS_DOWN, "lists as it should, while the models' endpoints do not answer")
 def _endpoints_down(request: Request) -> None:
-    _list(request, request.listing)
+    answer_with(request, request.listing)
 
 
 @_named("hang", "accepts the request and never answers")
 def _hang(request: Request) -> None:
-    _client_leaves(request, 3600)
-    _close(request)
+    client_leaves(request, 3600)
+    close(request)
 
 
 @_named("drip-headers", "sends the headers a byte a second")
 def _drip_headers(request: Request) -> None:
-    _drip(request, (bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"), 1)
-    _close(request)
+    drip(request, (bytes([byte]) for byte in b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"), 1)
+    close(request)
 
 
 @_named("endless-headers", "sends a header of more and more bytes, without an end")
 def _endless_headers(request: Request) -> None:
     request.handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Padding: ")
-    _drip(request, (b"x" * 100 for _ in range(100_000)), 0.2)
-    _close(request)
+    drip(request, (b"x" * 100 for _ in range(100_000)), 0.2)
+    close(request)
 
 
 @_named("many-headers", "sends ten thousand headers at once")
 def _many_headers(request: Request) -> None:
-    _begin(request, *(f"X-Header-{number}: x" for number in range(10_000)), length=0)
-    _close(request)
+    begin(request, *(f"X-Header-{number}: x" for number in range(10_000)), length=0)
+    close(request)
 
 
 @_named("drip-body", "sends the body a byte a second")
 def _drip_body(request: Request) -> None:
-    body = _begin(request, length=len(json.dumps(request.listing)))
-    _drip(request, (bytes([byte]) for byte in body), 1)
-    _close(request)
+    body = begin(request, length=len(json.dumps(request.listing)))
+    drip(request, (bytes([byte]) for byte in body), 1)
+    close(request)
 
 
 @_named("stop-mid-body", "sends half of the body and then nothing")
 def _stop_mid_body(request: Request) -> None:
-    _send_half(request)
+    send_half(request)
     _hang(request)
 
 
 @_named("stop-without-length", "sends half of a body without a length, and then nothing")
 def _stop_without_length(request: Request) -> None:
-    _send_half(request, "Connection: close", with_length=False)
+    send_half(request, "Connection: close", with_length=False)
     _hang(request)
 
 
 @_named("close-before-headers", "closes the connection without an answer")
 def _close_before_headers(request: Request) -> None:
-    _close(request)
+    close(request)
 
 
 @_named("reset-before-headers", "resets the connection without an answer")
 def _reset_before_headers(request: Request) -> None:
-    _close(request, reset=True)
+    close(request, reset=True)
 
 
 @_named("reset-mid-body", "resets the connection in the middle of the body")
 def _reset_mid_body(request: Request) -> None:
-    _send_half(request)
-    _close(request, reset=True)
+    send_half(request)
+    close(request, reset=True)
 
 
 @_named("close-mid-body", "closes the connection in the middle of the body")
 def _close_mid_body(request: Request) -> None:
-    _send_half(request)
-    _close(request)
+    send_half(request)
+    close(request)
 
 
 @_named("broken-chunks", "sends a chunked body whose chunks make no sense")
 def _broken_chunks(request: Request) -> None:
-    body = _begin(request, "Transfer-Encoding: chunked")
+    body = begin(request, "Transfer-Encoding: chunked")
     request.handler.wfile.write(b"%x\r\n%s\r\nzz\r\n" % (len(body) // 2, body[: len(body) // 2]))
-    _close(request)
+    close(request)
 
 
 @_named("not-http", "answers in a language that is not HTTP")
 def _not_http(request: Request) -> None:
     request.handler.wfile.write(b"220 mail.example ESMTP ready\r\n")
-    _close(request)
+    close(request)
 
 
 @functools.cache
@@ -223,8 +168,8 @@ def _endless_redirect(request: Request) -> None:
 def _endless(request: Request, status: str, *headers: str) -> None:
     head = (f"HTTP/1.1 {status}", "Content-Type: text/plain", *headers, "", "")
     request.handler.wfile.write("\r\n".join(head).encode())
-    _drip(request, (b"oops " for _ in range(100_000)), 0.2)
-    _close(request)
+    drip(request, (b"oops " for _ in range(100_000)), 0.2)
+    close(request)
 
 
 @_named("clock-skew", "answers well, with a clock that is ten minutes behind")
@@ -247,18 +192,18 @@ def _echo_credentials(request: Request) -> None:
 @_named("invalid-entry", "lists an entry more, which cannot be read")
 def _invalid_entry(request: Request) -> None:
     entries = [*request.listing.get("deployments", []), {"name": 42, "state": ["ready"]}]
-    _list(request, {"deployments": entries})
+    answer_with(request, {"deployments": entries})
 
 
 @_named("unknown-state", "shows every deployment in a state that is new to the exporter")
 def _unknown_state(request: Request) -> None:
     entries = request.listing.get("deployments", [])
-    _list(request, {"deployments": [{**entry, "state": "hibernating"} for entry in entries]})
+    answer_with(request, {"deployments": [{**entry, "state": "hibernating"} for entry in entries]})
 
 
 @_named("no-deployments", "lists no deployments")
 def _no_deployments(request: Request) -> None:
-    _list(request, {"deployments": []})
+    answer_with(request, {"deployments": []})
 
 
 def _register_answers() -> None:
