@@ -1,6 +1,7 @@
 """A signed GET of the Exoscale API → bytes, or a `Failure` with one of the reasons."""
 
 import contextlib
+import io
 import platform
 import threading
 import time
@@ -145,17 +146,16 @@ def _clock_skew(date: str | None) -> float | None:
 
 def _read(response: requests.Response, limit: int, clock_skew: float | None) -> bytes:
     """The decompressed body. Raises `Failure` where it is longer than `limit` bytes."""
-    chunks, size = [], 0
+    body = io.BytesIO()
     for chunk in response.iter_content(_CHUNK):
-        size += len(chunk)
-        if size > limit:
+        body.write(chunk)
+        if body.tell() > limit:
             raise Failure(
                 Reason.INVALID_RESPONSE,
                 f"the API answered more than {limit} bytes (scrape.max_response_bytes)",
                 clock_skew=clock_skew,
             )
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return body.getvalue()
 
 
 def _read_some(response: requests.Response) -> bytes:

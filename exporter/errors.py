@@ -63,6 +63,11 @@ class Failure(ExporterError):  # noqa: N818 - a value first: visits hold it
         self.retry_after = retry_after
         self.clock_skew = clock_skew
 
+    def as_value(self) -> "Failure":
+        """Itself, to be kept: without the frames that it was raised through, which hold the answer it is about."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
     @property
     def message(self) -> str:
         return str(self)

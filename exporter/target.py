@@ -119,11 +119,11 @@ class Target:
         try:
             reply = self._client.get("/ai/deployment", "list-deployments", deadline, params)
         except Failure as failure:
-            return failure, failure.clock_skew
+            return failure.as_value(), failure.clock_skew
         try:
             return parse_deployments(reply.body, visibility), reply.clock_skew
         except Failure as failure:
-            return failure, reply.clock_skew
+            return failure.as_value(), reply.clock_skew
 
     def _finish(self, listing: Listing, outcome: Inventory | Failure, clock_skew: float | None = None) -> None:
         """The first outcome of a listing counts: when time is up, its thread may still come with another."""

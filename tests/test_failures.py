@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exporter import failures
 from exporter.errors import Failure, Reason
 from exporter.instruments import Instruments
+from exporter.scrape import Scraper
 from exporter.simulator.server import Simulator
 from exporter.target import Target
 from tests.harness import Log, configuration
@@ -115,3 +116,14 @@ def test_a_bug_in_a_listing_is_a_failure_of_its_zone_and_a_traceback_in_the_log(
     assert isinstance(outcome, Failure)
     assert outcome.message == "unexpected RuntimeError, see the log"
     assert log.of("error")[0]["exc_info"]
+
+
+def test_a_failure_that_is_kept_does_not_keep_the_answer_that_it_is_about(simulator: Simulator) -> None:
+    simulator.set_fault("ch-gva-2", "truncated-json")
+    current = configuration("accounts: [{zones: [ch-gva-2]}]", simulator)
+    scraper = Scraper(current, Instruments("", ""), Log().logger)
+    (visit,) = scraper()
+    scraper.close()
+    assert visit.failure
+    assert visit.failure.__traceback__ is None
+    assert visit.failure.__context__ is None
