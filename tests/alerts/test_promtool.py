@@ -148,6 +148,25 @@ def test_the_modules_of_blackbox_exporter_are_valid() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def test_the_multi_target_pattern_of_the_example_spreads_accounts_and_zones(tmp_path: Path) -> None:
+    """Its comments taken away, those of the hashing included: two servers share the targets."""
+    text = (ROOT / "prometheus" / "prometheus.yml").read_text().partition("\n# Two more examples")[0]
+    block = text[text.index("  # - job_name: exoscale-ai-zones") :]
+    for comment in (r"^(  )# ", r"^(\s*)# (?=\s*(?:- |\w+:))"):
+        block = re.sub(comment, r"\1", block, flags=re.MULTILINE)
+    asked = []
+    for shard in ("0", "1"):
+        configuration = tmp_path / f"{shard}.yml"
+        configuration.write_text("scrape_configs:\n" + block.replace('regex: "0"', f'regex: "{shard}"'))
+        discovered = promtool("check", "service-discovery", "--timeout=1s", configuration, "exoscale-ai-zones")
+        assert discovered.returncode == 0, discovered.stderr
+        asked += [target["labels"] for target in json.loads(discovered.stdout) if target["labels"]]
+    assert sorted(labels["instance"] for labels in asked) == ["production/ch-gva-2", "production/de-fra-1"]
+    for labels in asked:
+        assert labels["__address__"] + labels["__metrics_path__"] == "localhost:10042/probe"
+        assert f"{labels['__param_account']}/{labels['__param_zone']}" == labels["instance"]
+
+
 def test_the_example_of_alertmanager_is_valid() -> None:
     command = [program("amtool"), "check-config", str(ROOT / "prometheus" / "alertmanager.yml")]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
