@@ -1,0 +1,1 @@
+"""The Grafana dashboards as code: `generate.py` writes what stands in `dashboards/`."""
