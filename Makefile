@@ -33,6 +33,12 @@ golden: $(VENV)/dev ## Write the golden files of the tests anew, to be reviewed 
 prometheus-rule: $(VENV)/dev ## Write the Kubernetes PrometheusRule anew from the rules
 	@$(BIN)/python prometheus/generate.py > prometheus/prometheusrule.yaml
 
+dashboards: $(VENV)/dev ## Write the Grafana dashboards anew from their code
+	@$(BIN)/python -m grafana.generate
+
+pictures: $(VENV)/dev ## Draw the pictures of the dashboards anew (needs Prometheus)
+	@$(BIN)/python -m tests.grafana.illustrate
+
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
 		--custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/runtime.txt
@@ -59,4 +65,4 @@ $(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
 	@$(OWN)
 	@touch $@ $(VENV)/runtime
 
-.PHONY: help demo test lint format golden prometheus-rule lock clean
+.PHONY: help demo test lint format golden prometheus-rule dashboards pictures lock clean

@@ -24,8 +24,11 @@ from grafana.panels import (
 from grafana.queries import DEPLOYMENT, GPUS, INFO, in_state, of_deployment, select
 
 _LEGEND = "{{deployment}} · {{zone}}"
-_LOOKS = "[$__range:1m]"
-"""One look a minute, for what has to survive a restart of the exporter: its series get another instance then."""
+_LOOKS = "[$__range:$__interval]"
+"""Looks at regular intervals, for what has to survive a restart of the exporter: its series are others then."""
+_SECONDS = "$__interval_ms / 1000"
+"""That one look stands for."""
+_MOST_LOOKS = 1440
 _STATE = f"max by ({DEPLOYMENT}, state) ({select('exoscale_ai_deployment_state')})"
 
 
@@ -46,7 +49,7 @@ def history() -> statetimeline.Panel:
     return timeline_panel(
         "State",
         "The deployment's states. One that was deleted and created again has a row for each. A gap: nothing is known.",
-        range_query(queries.timeline(), _LEGEND),
+        [range_query(query, _LEGEND, ref_id) for query, ref_id in zip(queries.timeline(), "AB", strict=True)],
         [STATE_MAPPING],
         5,
     )
@@ -59,12 +62,20 @@ def numbers() -> tuple[stat.Panel, ...]:
     updated = f"time() - min({of_deployment('exoscale_ai_deployment_updated_timestamp_seconds')})"
     created = f"time() - min({of_deployment('exoscale_ai_deployment_created_timestamp_seconds')})"
     replicas = f"sum({of_deployment('exoscale_ai_deployment_replicas')})"
-    hours = f"sum(sum_over_time({GPUS}{_LOOKS})) / 60"
+    hours = f"sum(sum_over_time({GPUS}{_LOOKS})) * {_SECONDS} / 3600"
     return (
         stat_panel("Replicas now", "Replicas of the deployment.", replicas, blue, width=4),
         stat_panel("GPUs now", "Replicas times GPUs per replica.", f"sum({GPUS})", blue, width=4),
-        stat_panel("GPU-hours", "GPUs held, times the hours, within the time shown.", hours, blue, width=4),
-        stat_panel("State changes", "Changes of the state within the time shown.", changes, blue, width=4),
+        stat_panel(
+            "GPU-hours", "GPUs held, times the hours, within the time shown.", hours, blue, width=4
+        ).max_data_points(_MOST_LOOKS),
+        stat_panel(
+            "State changes",
+            "Changes of the state within the time shown. In more than a day, short ones can be missed.",
+            changes,
+            blue,
+            width=4,
+        ).max_data_points(_MOST_LOOKS),
         stat_panel("Since the last update", "Since the API's updated-at.", updated, blue, width=4, unit="s"),
         stat_panel("Age", "Since the API's created-at.", created, blue, width=4, unit="s"),
     )
@@ -72,12 +83,14 @@ def numbers() -> tuple[stat.Panel, ...]:
 
 def time_in_state() -> bargauge.Panel:
     """How long it was in each state."""
-    seconds = f"60 * sum by (state) (sum_over_time({_STATE}{_LOOKS}))"
+    seconds = f"sum by (state) (sum_over_time({_STATE}{_LOOKS})) * {_SECONDS}"
     what = "How long the deployment was in each state, within the time shown."
     panel = titled(bargauge.Panel(), "Time in state", what, 8, 8, "s").with_target(instant_query(seconds, "{{state}}"))
     for name, colour in STATE_COLOURS.items():
         panel.override_by_name(name, [colour_setting(colour)])
-    panel.min(0).orientation(VizOrientation.HORIZONTAL).display_mode(BarGaugeDisplayMode.BASIC)
+    panel.min(0).max_data_points(_MOST_LOOKS).orientation(VizOrientation.HORIZONTAL).display_mode(
+        BarGaugeDisplayMode.BASIC
+    )
     return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 

@@ -15,7 +15,7 @@ def zones() -> statetimeline.Panel:
     return timeline_panel(
         "Zones listed",
         f"Whether all exporters that try can list a zone, of the {queries.TIMELINE_ROWS} that failed the most.",
-        range_query(query, "{{account}} {{zone}}"),
+        [range_query(query, "{{account}} {{zone}}")],
         [OK_MAPPING],
         8,
     )

@@ -108,12 +108,13 @@ def now() -> tuple[stat.Panel, ...]:
 
 def states() -> statetimeline.Panel:
     """Which deployment was in which state, when and for how long."""
-    query = range_query(queries.timeline(), "{{deployment}} · {{zone}}")
+    not_ready, then = queries.timeline()
+    legend = "{{deployment}} · {{zone}}"
     panel = timeline_panel(
         "State of each deployment",
-        f"The {queries.TIMELINE_ROWS} deployments that need a look the most: those not ready at the end, then those "
-        "that were not ready the longest. A gap: nothing is known, the zone could not be listed. Click for details.",
-        query,
+        f"Those that are not ready come first, then the others, {queries.TIMELINE_ROWS} of each: those that were not "
+        "ready the longest. A gap: nothing is known, the zone could not be listed. Click for details.",
+        [range_query(not_ready, legend), range_query(then, legend, "B")],
         [STATE_MAPPING],
         12,
     )

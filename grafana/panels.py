@@ -42,7 +42,8 @@ STATE_COLOURS = {
     "error": "#D55E00",
 }
 """Hues of Okabe and Ito's palette, as light or dark as it takes for the colour-blind to tell any two apart."""
-GOOD, WARNING, BAD, NEUTRAL = (STATE_COLOURS[state] for state in ("ready", "updating", "error", "deploying"))
+GOOD, WARNING, BAD = (STATE_COLOURS[state] for state in ("ready", "updating", "error"))
+NEUTRAL = "#3F4A5A"
 
 DEPLOYMENT_DASHBOARD = "exoscale-ai-deployment"
 """The dashboard's uid."""
@@ -130,10 +131,10 @@ def series_panel(
 
 
 def timeline_panel(
-    title: str, description: str, query: prometheus.Dataquery, mappings: Sequence[ValueMapping], height: int
+    title: str, description: str, queries: Sequence[prometheus.Dataquery], mappings: Sequence[ValueMapping], height: int
 ) -> statetimeline.Panel:
     """A row for each series, coloured by the mappings of its values."""
-    panel = titled(statetimeline.Panel(), title, description, 24, height, "none").with_target(query)
+    panel = titled(statetimeline.Panel(), title, description, 24, height, "none").targets(list(queries))
     panel.mappings(list(mappings)).show_value(VisibilityMode.AUTO).merge_values(True).row_height(0.85).fill_opacity(85)
     panel.line_width(0).color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     panel.legend(common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST))

@@ -22,8 +22,8 @@ if set(STATES) != {*KNOWN_STATES, OTHER_STATE}:
 STATE_CODES = {state: code for code, state in enumerate(STATES, start=1)}
 """Grafana's state timeline draws numbers."""
 
-TIMELINE_ROWS = 30
-"""As many as can be read on a screen."""
+TIMELINE_ROWS = 20
+"""As many as can be read on a screen, twice."""
 
 DEPLOYMENT = ", ".join(DEPLOYMENT_LABELS)
 _LABELS = {row.name: row.labels for row in TABLE} | {
@@ -104,12 +104,17 @@ def state_codes() -> str:
     return f"max by ({DEPLOYMENT}) ({' or '.join(terms)})"
 
 
-def timeline() -> str:
-    """State codes of the deployments that one has to look at first: not ready at the end, then longest not ready."""
+def timeline() -> tuple[str, str]:
+    """State codes over time of what one has to look at first: deployments that are not ready at the end, and then those
+    that are, or were when last seen. Of each, the ones that were not ready the longest."""
     ready = select("exoscale_ai_deployment_state", 'state="ready"', honouring=VARIABLES[:-1]) + "[$__range] @ end()"
-    trouble = f"max by ({DEPLOYMENT}) (2 - last_over_time({ready}) - avg_over_time({ready}))"
-    selected = f"max_over_time({select('exoscale_ai_deployment_state')}[$__range] @ end()) == 1"
-    return f"{state_codes()} and on ({DEPLOYMENT}) topk({TIMELINE_ROWS}, {trouble} and on ({DEPLOYMENT}) ({selected}))"
+    trouble = f"max by ({DEPLOYMENT}) (1 - avg_over_time({ready}))"
+    selected = f"(max_over_time({select('exoscale_ai_deployment_state')}[$__range] @ end()) == 1)"
+    found = f"{trouble} and on ({DEPLOYMENT}) {selected}"
+    at_the_end = f"and on ({DEPLOYMENT}) max by ({DEPLOYMENT}) (last_over_time({ready}))"
+    not_ready, then = (f"topk({TIMELINE_ROWS}, {found} {at_the_end} == {value})" for value in (0, 1))
+    codes = f"{state_codes()} and on ({DEPLOYMENT})"
+    return f"{codes} {not_ready}", f"{codes} {then}"
 
 
 def largest(metric: str, limit: int) -> str:

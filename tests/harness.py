@@ -99,11 +99,17 @@ def configuration(yaml: str, simulator: Simulator | None = None, **environ: str)
 class Exporter:
     """The exporter of a configuration, serving on a port of its own while it is open."""
 
-    def __init__(self, current: Config, web_config: Path | None = None, **web: Any) -> None:
+    def __init__(
+        self,
+        current: Config,
+        web_config: Path | None = None,
+        now: Callable[[], float] = time.time,
+        **web: Any,
+    ) -> None:
         self.log = Log()
         self.instruments = Instruments("1.2.3", "abcdef")
-        self.instruments.config_loaded(time.time())
-        self.scraper = Scraper(current, self.instruments, self.log.logger)
+        self.instruments.config_loaded(now())
+        self.scraper = Scraper(current, self.instruments, self.log.logger, now=now)
         self.web = Web(
             scrape=self.scraper,
             zones=self.scraper.zones,
@@ -111,6 +117,7 @@ class Exporter:
             instruments=self.instruments.families,
             log=self.log.logger,
             version="1.2.3",
+            now=now,
             **web,
         )
         live = LiveWebConfig(web_config, self.log.logger) if web_config else None

@@ -6,8 +6,6 @@ Only addresses, intervals and waits are changed.
 import functools
 import json
 import re
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,41 +16,14 @@ import requests
 import yaml
 
 from exporter.simulator.server import Simulator
-from tests.harness import Exporter, configuration, eventually, program
+from tests.harness import Exporter, configuration, eventually
+from tests.programs import serving
 
 pytestmark = pytest.mark.e2e
 
 EXAMPLES = Path(__file__).parent.parent / "prometheus"
 # blackbox_exporter keeps half a second of the time it is given for its answer.
 FAST = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"}
-
-
-@contextmanager
-def serving(folder: Path, command: str, *arguments: str) -> Iterator[str]:
-    """The URL of a program of Debian's that listens on a free port of the loopback interface."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    process = subprocess.Popen(
-        [program(command), *arguments, f"--web.listen-address={address}"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    state = "ready" if command == "prometheus" else "healthy"
-
-    def is_ready() -> bool:
-        try:
-            return requests.get(f"http://{address}/-/{state}", timeout=1).status_code == 200
-        except requests.ConnectionError:
-            return False
-
-    try:
-        eventually(is_ready, within=30)
-        yield f"http://{address}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 class Prometheus:

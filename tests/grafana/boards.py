@@ -30,7 +30,7 @@ class Target(NamedTuple):
 
 def panels(board: str) -> list[dict[str, Any]]:
     """All panels, those inside of rows too, but not the rows."""
-    found = []
+    found: list[dict[str, Any]] = []
     for panel in BOARDS[board]["panels"]:
         found += panel.get("panels", []) if panel["type"] == "row" else [panel]
     return found
@@ -54,6 +54,8 @@ def substitute(expression: str, board: str, chosen: Chosen, seconds: int, step: 
     """
     expression = re.sub(r"\$__range\b", f"{seconds}s", expression)
     expression = re.sub(r"\$__rate_interval\b", f"{4 * step}s", expression)
+    expression = re.sub(r"\$__interval_ms\b", f"{1000 * step}", expression)
+    expression = re.sub(r"\$__interval\b", f"{step}s", expression)
     for name, variable in variables(board).items():
         value = _regex(chosen[name]) if name in chosen else variable.get("allValue", "")
         expression = re.sub(rf"\$({name}\b|{{{name}}})", value.replace("\\", r"\\"), expression)

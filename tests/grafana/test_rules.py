@@ -17,8 +17,8 @@ from tests.grafana.boards import BOARDS, FOLDER, Target
 
 each_board = pytest.mark.parametrize("board", BOARDS)
 each_panel = pytest.mark.parametrize(
-    ("board", "panel"),
-    [pytest.param(board, panel, id=f"{board}: {panel['title']}") for board in BOARDS for panel in boards.panels(board)],
+    "panel",
+    [pytest.param(panel, id=f"{board}: {panel['title']}") for board in BOARDS for panel in boards.panels(board)],
 )
 each_target = pytest.mark.parametrize("target", [pytest.param(target, id=target.name) for target in boards.targets()])
 
@@ -78,24 +78,24 @@ def test_uneditable_dashboard(board: str) -> None:
 
 
 @each_panel
-def test_panel_datasource_rule(board: str, panel: dict[str, Any]) -> None:
+def test_panel_datasource_rule(panel: dict[str, Any]) -> None:
     assert panel["datasource"] == DATASOURCE
     assert all(target["datasource"] == DATASOURCE for target in panel["targets"])
 
 
 @each_panel
-def test_panel_title_description_rule(board: str, panel: dict[str, Any]) -> None:
+def test_panel_title_description_rule(panel: dict[str, Any]) -> None:
     assert panel["title"]
     assert panel["description"].endswith(".")
 
 
 @each_panel
-def test_panel_units_rule(board: str, panel: dict[str, Any]) -> None:
+def test_panel_units_rule(panel: dict[str, Any]) -> None:
     assert panel["fieldConfig"]["defaults"]["unit"] in {"short", "none", "s", "bytes", "percentunit", "cpm"}
 
 
 @each_panel
-def test_panel_no_targets_rule(board: str, panel: dict[str, Any]) -> None:
+def test_panel_no_targets_rule(panel: dict[str, Any]) -> None:
     references = [target["refId"] for target in panel["targets"]]
     assert references
     assert len(set(references)) == len(references)
@@ -197,7 +197,9 @@ def test_what_is_about_deployments_honours_the_state(target: Target) -> None:
 @each_target
 def test_what_other_jobs_have_too_is_narrowed_to_exporters(target: Target) -> None:
     if any(metric in FOREIGN for metric, _ in selectors(target)):
-        assert re.search(r"and on \(job, instance\) (last_over_time\()?exoscale_ai_exporter_build_info", target.expression)
+        assert re.search(
+            r"and on \(job, instance\) (last_over_time\()?exoscale_ai_exporter_build_info", target.expression
+        )
 
 
 @each_board
@@ -214,7 +216,7 @@ def test_panels_neither_overlap_nor_leave_gaps(board: str) -> None:
 
 
 @each_panel
-def test_panels_have_sensible_sizes(board: str, panel: dict[str, Any]) -> None:
+def test_panels_have_sensible_sizes(panel: dict[str, Any]) -> None:
     width, height = panel["gridPos"]["w"], panel["gridPos"]["h"]
     assert (width >= 3 and height == 4) if panel["type"] == "stat" else (width >= 6 and 5 <= height <= 12)
 
