@@ -28,10 +28,13 @@ format: $(VENV)/dev ## Put the code into its format
 	@$(BIN)/ruff check --fix .
 
 golden: $(VENV)/dev ## Write the golden files of the tests anew, to be reviewed with git diff
-	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet --no-cov tests/test_golden.py tests/test_docs.py
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet --no-cov tests/test_golden.py tests/test_docs.py tests/deploy
 
 prometheus-rule: $(VENV)/dev ## Write the Kubernetes PrometheusRule anew from the rules
 	@$(BIN)/python prometheus/generate.py > prometheus/prometheusrule.yaml
+
+chart: $(VENV)/dev ## Write what the Helm chart has from other files anew: rules, dashboards, tables, version
+	@$(BIN)/python -m deploy.helm.generate
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
@@ -59,4 +62,4 @@ $(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
 	@$(OWN)
 	@touch $@ $(VENV)/runtime
 
-.PHONY: help demo test lint format golden prometheus-rule lock clean
+.PHONY: help demo test lint format golden prometheus-rule chart lock clean
