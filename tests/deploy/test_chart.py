@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.helm import generate
 from exporter import __version__
 from tests.deploy import crds
 from tests.deploy.chart import CHART, HERE, NAMESPACE, RELEASE, SETS, documents, each_set, manifests, only, templates
@@ -64,12 +65,27 @@ def test_by_default_there_is_the_exporter_and_nothing_else() -> None:
     assert kinds == ["ConfigMap", "Deployment", "Service", "ServiceAccount"]
 
 
-def test_the_set_with_everything_sets_every_value() -> None:
-    """So that no value is without effect in the golden files."""
-    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
-    elsewhere = {"demo", "livenessProbe", "readinessProbe"}  # in the sets demo and hardened
-    assert defaults.keys() - SETS["everything"].keys() == elsewhere | {"podSecurityContext", "securityContext"}
-    assert elsewhere <= {key for one in SETS.values() for key in one}
+def without(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The values less the one at the path."""
+    name, _, rest = path.partition(".")
+    kept = {key: value for key, value in values.items() if key != name}
+    if rest and name in values:
+        kept[name] = without(values[name], rest)
+    return kept
+
+
+def rendered_or_refused(values: dict[str, Any]) -> dict[str, str] | str:
+    try:
+        return templates(values)
+    except helm.HelmError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("path", [value.path for value in generate.values((CHART / "values.yaml").read_text())])
+def test_every_value_has_an_effect_in_a_golden_file(path: str) -> None:
+    shorter = {name: without(values, path) for name, values in SETS.items()}
+    changed = [name for name, values in SETS.items() if shorter[name] != values]
+    assert any(rendered_or_refused(SETS[name]) != rendered_or_refused(shorter[name]) for name in changed)
 
 
 @each_set
@@ -125,8 +141,8 @@ def test_it_can_be_a_part_of_another_chart_that_turns_it_on_and_off(tmp_path: Pa
     dependency = {"name": CHART.name, "version": __version__, "condition": f"{CHART.name}.enabled"}
     parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
     (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
-    values = {CHART.name: {"enabled": True, "demo": {"enabled": True}}, "global": {"anything": 1}}
-    with helm.Chart.load(tmp_path) as chart:
-        chart.validate_schema(chart.merge_values(values))
-        names = {Path(name).name for name, text in chart.render(values, name="parent").items() if text.strip()}
-    assert {"deployment.yaml", "service.yaml"} <= names
+    for enabled in (True, False):
+        values = {CHART.name: {"enabled": enabled, "replicas": 2}, "global": {"anything": 1}}
+        with helm.Chart.load(tmp_path) as chart:
+            text = "".join(chart.render(values, name="parent").values())
+        assert ("replicas: 2" in text) is enabled

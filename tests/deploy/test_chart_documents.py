@@ -1,6 +1,5 @@
 """The Helm chart: its notes, its README and what is generated are in step with the project."""
 
-import base64
 import re
 import shutil
 from pathlib import Path
@@ -22,6 +21,8 @@ from tests.deploy.chart import (
     only,
     templates,
 )
+
+README = (CHART / "README.md").read_text()
 
 
 @each_set
@@ -90,21 +91,21 @@ def test_the_faults_of_the_demo_fit_the_schema() -> None:
 
 
 def test_the_module_in_the_readme_is_the_one_of_the_project() -> None:
-    shown = re.search(r"```yaml\nconfig:\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+    shown = re.search(r"```yaml\nconfig:\n(.*?)```", README, re.DOTALL)
     assert shown
     name = "exoscale_ai_endpoint"
     modules = yaml.safe_load((ROOT / "prometheus" / "blackbox.yml").read_text())["modules"]
     assert yaml.safe_load(shown[1])["modules"] == {name: modules[name]}
 
 
-@pytest.mark.parametrize("index", range(5))
-def test_the_values_in_the_readme_render(index: int) -> None:
-    text = (CHART / "README.md").read_text()
-    shown = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if not block.startswith("config:")]
-    assert len(shown) == 5
-    assert manifests(yaml.safe_load(shown[index]))
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(?!config:)(.*?)```", README, re.DOTALL))
+def test_the_values_in_the_readme_render(text: str) -> None:
+    assert manifests(yaml.safe_load(text))
 
 
-def test_the_example_of_basic_auth_in_a_probe_is_basic_auth() -> None:
-    header = container(manifests(SETS["hardened"]))["readinessProbe"]["httpGet"]["httpHeaders"][0]["value"]
-    assert base64.b64decode(header.removeprefix("Basic ")) == b"kubelet:example"
+def test_the_secret_in_the_readme_is_the_one_that_the_pods_wait_for() -> None:
+    command = re.search(r"create secret generic (\S+) \\\n +--from-literal=(\S+)=\S+ --from-literal=(\S+)=", README)
+    assert command
+    volume = only("Deployment", manifests({}))["spec"]["template"]["spec"]["volumes"][0]
+    secret = volume["projected"]["sources"][1]["secret"]
+    assert command.groups() == (secret["name"], *(item["key"] for item in secret["items"]))

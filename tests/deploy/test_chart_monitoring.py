@@ -104,6 +104,6 @@ def test_every_dashboard_is_in_a_config_map_that_the_sidecar_finds() -> None:
     labelled = [one for one in found if one["metadata"]["labels"].get("grafana_dashboard") == "1"]
     assert labelled
     contents = {name: text.rstrip("\n") for one in labelled for name, text in one["data"].items()}
-    assert contents == {path.name: path.read_text().rstrip("\n") for path in generate.dashboards()}
+    assert contents == {f"exoscale-ai-{path.name}": path.read_text().rstrip("\n") for path in generate.dashboards()}
     for manifest in labelled:
         assert len(yaml.safe_dump(manifest).encode()) < 2**20, "a ConfigMap holds a MiB at most"
