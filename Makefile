@@ -28,7 +28,7 @@ format: $(VENV)/dev ## Put the code into its format
 	@$(BIN)/ruff check --fix .
 
 golden: $(VENV)/dev ## Write the golden files of the tests anew, to be reviewed with git diff
-	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet --no-cov tests/test_golden.py tests/test_docs.py
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet --no-cov tests/test_golden.py tests/test_docs.py tests/deploy
 
 prometheus-rule: $(VENV)/dev ## Write the Kubernetes PrometheusRule anew from the rules
 	@$(BIN)/python prometheus/generate.py > prometheus/prometheusrule.yaml
@@ -38,6 +38,9 @@ dashboards: $(VENV)/dev ## Write the Grafana dashboards anew from their code
 
 pictures: $(VENV)/dev ## Draw the pictures of the dashboards anew (needs Prometheus)
 	@$(BIN)/python -m tests.grafana.illustrate
+
+chart: $(VENV)/dev ## Write what the Helm chart has from other files anew: rules, dashboards, tables, version
+	@$(BIN)/python -m deploy.helm.generate
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
@@ -65,4 +68,4 @@ $(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
 	@$(OWN)
 	@touch $@ $(VENV)/runtime
 
-.PHONY: help demo test lint format golden prometheus-rule dashboards pictures lock clean
+.PHONY: help demo test lint format golden prometheus-rule dashboards pictures chart lock clean

@@ -1,0 +1,1 @@
+"""What users deploy with: the chart and the compose file."""
