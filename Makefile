@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+IMAGE ?= exoscale-ai-exporter
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+REVISION = $(shell git rev-parse HEAD)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
@@ -22,6 +25,24 @@ lint: $(VENV)/dev ## Check format, style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+build: $(VENV)/dev ## Build the source distribution and the wheel into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
+
+image: ## Build the image for this machine (needs Docker)
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --tag $(IMAGE):$(VERSION) .
+
+image-push: ## Build and publish the image for amd64 and arm64, with SBOM and provenance (needs Docker with buildx)
+	docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest .
+
+image-test: $(VENV)/dev ## Build the image with buildah and try it (needs root on Debian, buildah and debootstrap)
+	@$(BIN)/python -m tests.image.check
+
+release-check: ## Compare TAG with the version, and the version with the changelog
+	@test "$(TAG)" = "v$(VERSION)" || { echo "The tag $(TAG) is not v$(VERSION), the version of exporter/__init__.py."; exit 1; }
+	@grep --quiet --fixed-strings "## [$(VERSION)]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$(VERSION)]."; exit 1; }
 
 format: $(VENV)/dev ## Put the code into its format
 	@$(BIN)/ruff format .
@@ -68,4 +89,4 @@ $(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
 	@$(OWN)
 	@touch $@ $(VENV)/runtime
 
-.PHONY: help demo test lint format golden prometheus-rule dashboards pictures chart lock clean
+.PHONY: help demo test lint build image image-push image-test release-check format golden prometheus-rule dashboards pictures chart lock clean
