@@ -1,25 +1,26 @@
-"""THE table of metrics, and visits → metric families.
+"""THE table of metrics.
 
 A row is a metric: its name, help, labels and, for what a scrape finds, the function of the domain object that gives
-its samples. The documentation and the tests follow from the table. To add a metric, add a row.
+its samples. `exporter.render`, the documentation and the tests follow from the table. To add a metric, add a row.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Generic, TypeVar
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
 
-from exporter.inventory import KNOWN_STATES, Deployment, Identity, Model, identity, timestamp
+from exporter.inventory import KNOWN_STATES, Deployment, Identity, Model, timestamp
 from exporter.visit import Visit
 
 ZONE_LABELS = ("account", "zone")
 DEPLOYMENT_LABELS = (*ZONE_LABELS, *Identity._fields)
 
 T = TypeVar("T")
-Samples = Iterable[tuple[tuple[str, ...], float]]
-"""Values of the labels that a row adds to the common ones, and the sample's value."""
+Samples = tuple[tuple[tuple[str, ...], float], ...]
+"""Of each sample the values of the labels that a row adds to the common ones, and the sample's value."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Gauge(Row, Generic[T]):
-    """A metric of a scrape: a function of T. Its last labels, those that not all rows on T have, are `samples`'s."""
+    """A metric of a scrape: a function of T. Its last labels, those that not all rows on T have, are `samples`'s.
+
+    These are in the order of their names, and so are the values that `samples` gives for them.
+    """
 
     samples: Callable[[T], Samples] = lambda _: ()
 
@@ -48,29 +52,27 @@ def _of_zone(name: str, help: str, value: Callable[[Visit], float | None]) -> Ga
 
 
 def _if_known(value: float | None) -> Samples:
-    """No sample where the API says nothing: absent is not zero."""
-    return () if value is None else (((), value),)
+    """No sample where the API says nothing: absent is not zero. No -0.0 either, which a cache takes for 0.0."""
+    return () if value is None else (((), value + 0.0),)
 
 
 def _date(date: datetime | None) -> Samples:
     return _if_known(None if date is None else timestamp(date))
 
 
-def _state(deployment: Deployment) -> Samples:
-    current = deployment.state or "unknown"
-    for state in KNOWN_STATES:
-        yield (state,), float(state == current)
-    if current not in KNOWN_STATES:
-        yield (current,), 1.0
+@lru_cache
+def _state(current: str) -> Samples:
+    shown = KNOWN_STATES if current in KNOWN_STATES else (*KNOWN_STATES, current)
+    return tuple(((state,), float(state == current)) for state in shown)
 
 
 def _info(deployment: Deployment) -> Samples:
     fields = (
-        (deployment.model or Model()).id,
         deployment.gpu_type,
+        (deployment.model or Model()).id,
         deployment.service_level,
-        deployment.visibility,
         deployment.deployment_url,
+        deployment.visibility,
     )
     return ((tuple(field or "" for field in fields), 1.0),)
 
@@ -89,7 +91,7 @@ DEPLOYMENT_GAUGES: tuple[Gauge[Deployment], ...] = (
     _of_deployment(
         "exoscale_ai_deployment_state",
         "State of the deployment (API field state): 1 for the current state, 0 for the others.",
-        _state,
+        lambda deployment: _state(deployment.state or "unknown"),
         "state",
     ),
     _of_deployment(
@@ -97,11 +99,11 @@ DEPLOYMENT_GAUGES: tuple[Gauge[Deployment], ...] = (
         "What else is known of the deployment (API fields model.id, gpu-type, service-level, visibility, "
         "deployment-url). Always 1.",
         _info,
-        "model_id",
         "gpu_type",
+        "model_id",
         "service_level",
-        "visibility",
         "url",
+        "visibility",
     ),
     _of_deployment(
         "exoscale_ai_deployment_created_timestamp_seconds",
@@ -199,22 +201,6 @@ TABLE: tuple[Row, ...] = (
 """Every metric of the exporter's own. `exporter.instruments` keeps those that outlive a scrape."""
 
 
-def families(visits: Sequence[Visit]) -> Iterator[Metric]:
-    """The gauges of the table for these visits: every family, also those without a sample just now.
-
-    A zone is visited once and a deployment's identity is unique in its inventory, so no series is ever given twice.
-    """
-    deployments = [
-        ((visit.account, visit.zone, *identity(deployment)), deployment)
-        for visit in visits
-        if visit.inventory
-        for deployment in visit.inventory.deployments
-    ]
-    zones = [((visit.account, visit.zone), visit) for visit in visits]
-    yield from (_family(gauge, deployments) for gauge in DEPLOYMENT_GAUGES)
-    yield from (_family(gauge, zones) for gauge in ZONE_GAUGES)
-
-
 def of_zones(own: Iterable[Metric], visits: Sequence[Visit]) -> Iterator[Metric]:
     """Of families of the exporter's own, the samples about the zones visited."""
     visited = {(visit.account, visit.zone) for visit in visits}
@@ -229,11 +215,3 @@ def of_no_zone(own: Iterable[Metric]) -> Iterator[Metric]:
     """Of families of the exporter's own, those that are about itself and no zone."""
     zonal = {row.name.removesuffix("_total") for row in (SCRAPE_ERRORS, API_REQUESTS, API_REQUEST_DURATION)}
     return (family for family in own if family.name not in zonal)
-
-
-def _family(gauge: Gauge[T], things: Iterable[tuple[tuple[str, ...], T]]) -> Metric:
-    family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
-    for labels, thing in things:
-        for own_labels, value in gauge.samples(thing):
-            family.add_metric((*labels, *own_labels), value)
-    return family

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from exporter import __version__, config, exposition, logs, metrics, server
+from exporter import __version__, config, exposition, logs, server
 from exporter.config import Config
 from exporter.daemon import Daemon
 from exporter.errors import ConfigError
@@ -83,6 +83,5 @@ def demo_config(simulator: Simulator) -> Config:
 
 def _once(daemon: Daemon, instruments: Instruments, stdout: TextIO) -> int:
     visits = daemon.scrape(math.inf)
-    families = (*metrics.families(visits), *instruments.families())
-    stdout.write(exposition.encode(families).body.decode())
+    stdout.write(exposition.encode(visits, instruments.families()).body.decode())
     return 0 if all(visit.inventory for visit in visits) else 1

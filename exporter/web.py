@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from exporter import discovery, exposition, metrics, page, query
@@ -21,6 +22,8 @@ from exporter.errors import ConfigError, Failure, UnknownTarget
 from exporter.visit import Visit
 
 T = TypeVar("T")
+Found = tuple[Sequence[Visit] | None, Iterable[Metric]]
+"""What a scrape found, where the API was asked, and families of the exporter's own."""
 
 
 class Scrape(Protocol):
@@ -81,7 +84,7 @@ class Web:
         self.app.router.redirect_slashes = False
 
     async def metrics(self, request: Request) -> Response:
-        return await self._exposition(request, self._all_families)
+        return await self._exposition(request, self._everything)
 
     async def probe(self, request: Request) -> Response:
         """The multi-target pattern: what is known of one account, one zone, or one zone of one account."""
@@ -89,11 +92,11 @@ class Web:
         if not selected:
             raise HTTPException(400, "Name what to probe: /probe?account=…&zone=…, or one of the two")
 
-        def families(timeout: float) -> Iterable[Metric]:
+        def found(timeout: float) -> Found:
             visits = self._scrape(timeout, **selected)
-            return (*metrics.families(visits), *metrics.of_zones(self._instruments(), visits))
+            return visits, metrics.of_zones(self._instruments(), visits)
 
-        return await self._exposition(request, families)
+        return await self._exposition(request, found)
 
     async def endpoints(self, request: Request) -> Response:
         """HTTP service discovery of the deployments' endpoints."""
@@ -107,19 +110,18 @@ class Web:
         address = query.address(request.headers.get("Host", ""))
         return await self._discovery(lambda: discovery.probes(self._zones(), address, request.url.scheme))
 
-    def _all_families(self, timeout: float) -> Iterable[Metric]:
+    def _everything(self, timeout: float) -> Found:
         if not self._deployments_on_metrics():
-            return metrics.of_no_zone(self._instruments())
-        return (*metrics.families(self._scrape(timeout)), *self._instruments())
+            return None, metrics.of_no_zone(self._instruments())
+        return self._scrape(timeout), self._instruments()
 
-    async def _exposition(self, request: Request, families: Callable[[float], Iterable[Metric]]) -> Response:
+    async def _exposition(self, request: Request, find: Callable[[float], Found]) -> Response:
         timeout = query.scrape_timeout(request.headers.get(query.TIMEOUT_HEADER))
         accept, accept_encoding = (",".join(request.headers.getlist(name)) for name in ("Accept", "Accept-Encoding"))
         names = request.query_params.getlist("name[]")
-        result = await self._in_thread(
-            lambda: exposition.encode(families(timeout), accept, accept_encoding, names),
+        return _InChunks(
+            await self._in_thread(lambda: exposition.encode(*find(timeout), accept, accept_encoding, names))
         )
-        return Response(result.body, headers=result.headers)
 
     async def _discovery(self, groups: Callable[[], Sequence[discovery.TargetGroup]]) -> Response:
         try:
@@ -164,6 +166,20 @@ class Web:
             started=self._started,
         )
         return HTMLResponse(html, headers=page.HEADERS)
+
+
+class _InChunks(Response):
+    """An exposition, sent chunk by chunk: the event loop serves others in between, and a big one is never copied."""
+
+    def __init__(self, result: exposition.Exposition) -> None:
+        super().__init__(headers=result.headers)
+        self._chunks = result.chunks
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for chunk in self._chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _says(sentence: str) -> Callable[[Request], Response]:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 FLOORS = (
     {"errors", "secret", "yamlfile", "configfile", "systemd", "__init__"},
     {"config", "inventory", "visit", "transport", "failures", "client", "webconfig"},
-    {"metrics", "instruments", "exposition", "zones", "target", "scrape", "page", "discovery"},
+    {"metrics", "render", "instruments", "exposition", "zones", "target", "scrape", "page", "discovery"},
     {"web", "query", "server", "guard", "logs"},
     {"daemon", "service", "cli", "__main__"},
 )
@@ -58,7 +58,9 @@ def test_the_web_is_handed_the_scrape_and_does_not_import_it() -> None:
     assert not imported(MODULES["web"]) & {"scrape", "target", "zones", "client"}
 
 
-@pytest.mark.parametrize("module", ["metrics", "inventory", "exposition", "page", "discovery", "visit", "failures"])
+@pytest.mark.parametrize(
+    "module", ["metrics", "render", "inventory", "exposition", "page", "discovery", "visit", "failures"]
+)
 def test_the_core_is_pure(module: str) -> None:
     """No clock, no file, no socket, no thread: what these give follows from what they are given."""
     impure = {"time", "socket", "threading", "os", "pathlib", "subprocess"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter import exposition, metrics
+from exporter import exposition
 from exporter.errors import Failure, Reason
 from exporter.inventory import Inventory, parse_deployments, parse_zones
 from exporter.visit import Visit
@@ -62,8 +62,8 @@ def exposed(body: bytes) -> Inventory | Failure:
         assert failure.reason is Reason.INVALID_RESPONSE
         outcome = failure
     visit = Visit(account="a", zone="z", at=1.0, seconds=0.5, outcome=outcome)
-    text = exposition.encode(metrics.families([visit])).body.decode()
-    openmetrics = exposition.encode(metrics.families([visit]), OPENMETRICS).body.decode()
+    text = exposition.encode([visit]).body.decode()
+    openmetrics = exposition.encode([visit], accept=OPENMETRICS).body.decode()
     values = sample_values(text)
     read_as_openmetrics = {
         (sample.name, frozenset(sample.labels.items())): sample.value
