@@ -63,6 +63,9 @@ pictures: $(VENV)/dev ## Draw the pictures of the dashboards anew (needs Prometh
 chart: $(VENV)/dev ## Write what the Helm chart has from other files anew: rules, dashboards, tables, version
 	@$(BIN)/python -m deploy.helm.generate
 
+bench: $(VENV)/dev ## Measure what the exporter costs (needs the Debian package prometheus-pushgateway)
+	@$(BIN)/python -m benchmarks
+
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
 		--custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/runtime.txt
@@ -89,4 +92,4 @@ $(VENV)/dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/python
 	@$(OWN)
 	@touch $@ $(VENV)/runtime
 
-.PHONY: help demo test lint build image image-push image-test release-check format golden prometheus-rule dashboards pictures chart lock clean
+.PHONY: help demo test lint build image image-push image-test release-check format golden prometheus-rule dashboards pictures chart bench lock clean

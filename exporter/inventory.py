@@ -107,9 +107,7 @@ def parse_zones(body: bytes) -> tuple[str, ...]:
 
 def timestamp(date: datetime) -> float:
     """Unix seconds, negative before 1970. A date without an offset is UTC, not the local time of this machine."""
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return (date - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _entries(body: bytes, key: str) -> tuple[list[Any], bool]:

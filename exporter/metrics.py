@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from prometheus_client.metrics_core import Metric
 
-from exporter.inventory import KNOWN_STATES, Deployment, Identity, Model, timestamp
+from exporter.inventory import KNOWN_STATES, Deployment, Identity, timestamp
 from exporter.visit import Visit
 
 ZONE_LABELS = ("account", "zone")
@@ -68,13 +68,13 @@ def _state(current: str) -> Samples:
 
 def _info(deployment: Deployment) -> Samples:
     fields = (
-        deployment.gpu_type,
-        (deployment.model or Model()).id,
-        deployment.service_level,
-        deployment.deployment_url,
-        deployment.visibility,
+        deployment.gpu_type or "",
+        (deployment.model and deployment.model.id) or "",
+        deployment.service_level or "",
+        deployment.deployment_url or "",
+        deployment.visibility or "",
     )
-    return ((tuple(field or "" for field in fields), 1.0),)
+    return ((fields, 1.0),)
 
 
 DEPLOYMENT_GAUGES: tuple[Gauge[Deployment], ...] = (

@@ -7,19 +7,27 @@ what a scrape finds is rendered here, since only that grows with the number of d
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 
 from prometheus_client.utils import floatToGoString
 
-from exporter.inventory import identity
-from exporter.metrics import DEPLOYMENT_GAUGES, DEPLOYMENT_LABELS, ZONE_GAUGES, ZONE_LABELS, Gauge, Samples, T
+from exporter.inventory import Deployment, Identity, identity
+from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, ZONE_LABELS, Gauge, Samples, T
 from exporter.visit import Visit
 
 CHUNK = 500
 """Deployments whose lines become bytes at once: other threads get their turn between two chunks."""
+CACHED = 2048
+"""Numbers and blocks of lines: from scrape to scrape most are the same, and deployments share them."""
 
-_SPECIAL = re.compile(r'[\\\n"]')
-_in_order_of_names = itemgetter(*(DEPLOYMENT_LABELS.index(name) for name in sorted(DEPLOYMENT_LABELS)))
+_SPECIAL = re.compile(r'[\\\n"%]')
+_IDENTITY = tuple(sorted(Identity._fields))
+_identity_values = attrgetter(*_IDENTITY)
+_IDENTITY_LABELS = ",".join(f'{name}="%s"' for name in _IDENTITY)
+
+Labelled = tuple[tuple[str, ...], tuple[str, ...], T]
+"""Of a deployment the values of its labels, escaped; the same as one text with their names; and the deployment.
+Of a zone, which has no others than account and zone, nothing, nothing, and the visit."""
 
 
 def gauges(visits: Sequence[Visit], names: Collection[str] = ()) -> Iterator[bytes]:
@@ -28,51 +36,65 @@ def gauges(visits: Sequence[Visit], names: Collection[str] = ()) -> Iterator[byt
     With `names`, those families only, and none without a sample. A zone is visited once and a deployment's identity is
     unique in its inventory, so no series is ever given twice.
     """
-    zones = [(_escaped((visit.account, visit.zone)), visit) for visit in visits]
     deployments = [
-        (_escaped(_in_order_of_names((visit.account, visit.zone, *identity(deployment)))), deployment)
-        for visit in visits
-        if visit.inventory
-        for deployment in visit.inventory.deployments
+        (visit, [_labelled(one) for one in visit.inventory.deployments]) for visit in visits if visit.inventory
     ]
     for gauge in DEPLOYMENT_GAUGES:
         if not names or gauge.name in names:
-            yield from _family(gauge, DEPLOYMENT_LABELS, deployments, always=not names)
+            yield from _family(gauge, deployments, always=not names)
+    zones: list[tuple[Visit, list[Labelled[Visit]]]] = [(visit, [((), (), visit)]) for visit in visits]
     for zone_gauge in ZONE_GAUGES:
         if not names or zone_gauge.name in names:
-            yield from _family(zone_gauge, ZONE_LABELS, zones, always=not names)
+            yield from _family(zone_gauge, zones, always=not names)
 
 
-def _family(
-    gauge: Gauge[T], common: Sequence[str], things: Sequence[tuple[tuple[str, ...], T]], *, always: bool
-) -> Iterator[bytes]:
-    """`things` come with the escaped values of the labels `common`, in the order of the labels' names."""
-    labels = (f'{name}="{"%%s" if name in common else "%s"}"' for name in sorted(gauge.labels))
-    line = f"{gauge.name}{{{','.join(labels)}}} %s\n"
+def _labelled(deployment: Deployment) -> Labelled[Deployment]:
+    values = _escaped(_identity_values(identity(deployment)), "%")
+    return values, (_IDENTITY_LABELS % values,), deployment
+
+
+def _family(gauge: Gauge[T], found: Sequence[tuple[Visit, Sequence[Labelled[T]]]], *, always: bool) -> Iterator[bytes]:
     header = f"# HELP {gauge.name} {gauge.help}\n# TYPE {gauge.name} gauge\n"
-    for start in range(0, len(things), CHUNK):
-        found = [(values, gauge.samples(thing)) for values, thing in things[start : start + CHUNK]]
-        chunk = "".join([_block(line, samples) % (values * len(samples)) for values, samples in found])
-        if chunk:
-            yield (header + chunk).encode()
-            header = ""
+    for visit, things in found:
+        for start in range(0, len(things), CHUNK):
+            chunk = "".join(_lines(gauge, visit, things[start : start + CHUNK]))
+            if chunk:
+                yield (header + chunk).encode()
+                header = ""
     if header and always:
         yield header.encode()
 
 
-@lru_cache
+def _lines(gauge: Gauge[T], visit: Visit, things: Sequence[Labelled[T]]) -> list[str]:
+    own = [name for name in gauge.labels if name not in (*ZONE_LABELS, *_IDENTITY)]
+    # Labels that only this gauge has are filled in first, so that deployments with the same samples share the result.
+    stages = 2 if own else 1
+    slot = "%" * stages + "s"
+    zonal = dict(zip(ZONE_LABELS, _escaped((visit.account, visit.zone), "%" * 2**stages), strict=True))
+    slots = dict.fromkeys(_IDENTITY, slot) | dict.fromkeys(own, "%s") | zonal
+    labels = ",".join(f'{name}="{slots[name]}"' for name in sorted(gauge.labels))
+    side_by_side = ",".join(f'{name}="{slot}"' for name in _IDENTITY)
+    line = f"{gauge.name}{{{labels.replace(side_by_side, slot)}}} %s\n"
+    if not own:
+        return [line % (*text, _number(number)) for _, text, thing in things for _, number in gauge.samples(thing)]
+    form = 1 if side_by_side in labels else 0
+    sampled = ((labelled[form], gauge.samples(labelled[2])) for labelled in things)
+    return [_block(line, samples) % (values * len(samples)) for values, samples in sampled]
+
+
+@lru_cache(CACHED)
 def _block(line: str, samples: Samples) -> str:
-    """The lines of one deployment or zone, a template for the values of the labels that all gauges have.
-
-    Cached, since most deployments are in one of a few states and have one of a few numbers of replicas.
-    """
-    return "".join(
-        line % (*(value.replace("%", "%%") for value in _escaped(own)), floatToGoString(number))  # type: ignore[no-untyped-call] # the library's own words
-        for own, number in samples
-    )
+    return "".join([line % (*_escaped(own, "%%"), _number(number)) for own, number in samples])
 
 
-def _escaped(values: tuple[str, ...]) -> tuple[str, ...]:
+@lru_cache(CACHED)
+def _number(number: float) -> str:
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
+
+
+def _escaped(values: tuple[str, ...], percent: str) -> tuple[str, ...]:
+    """As the formats want it, and `%` as the templates want it that the values become part of."""
     if not _SPECIAL.search("".join(values)):
         return values
-    return tuple(value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for value in values)
+    escaped = (value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for value in values)
+    return tuple(value.replace("%", percent) for value in escaped)

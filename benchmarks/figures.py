@@ -1,0 +1,216 @@
+"""The figures: each is a ratio of two things measured in turns, so that a busy machine slows both."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+from benchmarks.processes import MIB, Served, api, counts, exporter, free_port, pushgateway, running, stock
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A row of the table. `ratio` is of the two that `measured` tells of, `goal` the most that it should be."""
+
+    what: str
+    beside: str
+    measured: str
+    ratio: float
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.goal
+
+
+def in_turns(rounds: int, *sides: Callable[[], float]) -> list[float]:
+    """The median of each side, measured one after the other in every round. The first round is not counted."""
+    taken = [[side() for side in sides] for _ in range(rounds + 1)][1:]
+    return [statistics.median(values) for values in zip(*taken, strict=True)]
+
+
+def zones() -> list[Figure]:
+    """A scrape of eight zones beside the slowest of their answers."""
+    with api(50, "--delay=0.1") as upstream, exporter(upstream.url, zones=8) as ours:
+        alone, scrape = in_turns(15, lambda: upstream.seconds("/zz-aaa-0/v2/ai/deployment"), ours.seconds)
+    figure = Figure(
+        "a scrape of 8 zones, each answering in 100 ms with 50 deployments",
+        "a zone's own answer",
+        f"{scrape * 1000:.1f} ms : {alone * 1000:.1f} ms",
+        scrape / alone,
+        1.10,
+    )
+    return [figure]
+
+
+def ten_thousand() -> list[Figure]:
+    """A big scrape beside a Go program and beside the usual way, and the memory that it takes."""
+    with api(10_000) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
+        idle = ours.resident()
+        ours.forget_peak()
+        text = ours.get()
+        with pushgateway(text) as go:
+            scrape, from_go, usually = in_turns(7, ours.seconds, go.seconds, usual.seconds)
+        peak = ours.resident("VmHWM")
+    what = "10,000 deployments in one zone, first byte sent to last received"
+    return [
+        Figure(what, "pushgateway (Go)", f"{scrape * 1000:.0f} ms : {from_go * 1000:.0f} ms", scrape / from_go, 0.5),
+        Figure(what, "the usual way", f"{scrape * 1000:.0f} ms : {usually * 1000:.0f} ms", scrape / usually, 0.2),
+        Figure(
+            "memory at its peak over idle, 10,000 deployments",
+            "size of the exposition",
+            f"{(peak - idle) / MIB:.0f} MiB : {len(text) / MIB:.0f} MiB",
+            (peak - idle) / len(text),
+            4,
+        ),
+    ]
+
+
+def cpu() -> list[Figure]:
+    """CPU time of small scrapes."""
+    scrapes = 200
+
+    def of(served: Served) -> Callable[[], float]:
+        def taken() -> float:
+            before = served.cpu_seconds()
+            for _ in range(scrapes):
+                served.get()
+            return (served.cpu_seconds() - before) / scrapes
+
+        return taken
+
+    with api(100) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
+        scrape, usually = in_turns(5, of(ours), of(usual))
+    measured = f"{scrape * 1000:.1f} ms : {usually * 1000:.1f} ms"
+    return [Figure("CPU time of a scrape of 100 deployments", "the usual way", measured, scrape / usually, 0.4)]
+
+
+def growth() -> list[Figure]:
+    """Ten times the deployments, again and again; and what others notice of the biggest scrape."""
+    sizes = (100, 1_000, 10_000, 100_000)
+    taken = []
+    for size in sizes:
+        with api(size) as upstream, exporter(upstream.url) as ours:
+            (seconds,) = in_turns(3 if size == sizes[-1] else 9, ours.seconds)
+            taken.append(seconds)
+            if size == sizes[-1]:
+                quiet, worst = waiting(ours)
+    steps = [after / before / 10 for before, after in zip(taken, taken[1:], strict=False)]
+    return [
+        Figure(
+            "growth from 100 to 100,000 deployments, ten times in each step",
+            "linear",
+            " → ".join(f"{seconds * 1000:.0f} ms" for seconds in taken),
+            max(steps),
+            1.1,
+        ),
+        Figure(
+            "the longest that /-/healthy waits in a scrape of 100,000 deployments",
+            f"10 ms (idle: {quiet * 1000:.1f} ms at most)",
+            f"{worst * 1000:.1f} ms : 10 ms",
+            worst / 0.010,
+            1,
+        ),
+    ]
+
+
+def waiting(served: Served) -> tuple[float, float]:
+    """The longest answer of `/-/healthy` in seconds: in a second of idleness, and during a scrape."""
+    scraping = threading.Thread(target=Served.get, args=(served,))
+    other = served.beside()
+    until = time.monotonic() + 1
+    quiet, busy = 0.0, 0.0
+    while time.monotonic() < until:
+        quiet = max(quiet, other.seconds("/-/healthy"))
+    scraping.start()
+    while scraping.is_alive():
+        busy = max(busy, other.seconds("/-/healthy"))
+    return quiet, busy
+
+
+def memory() -> list[Figure]:
+    """Resident memory after many scrapes."""
+    with api(100) as upstream, exporter(upstream.url) as ours:
+        seen = []
+        for scrapes in (100, 1900):
+            for _ in range(scrapes):
+                ours.get()
+            seen.append(ours.resident())
+    measured = f"{seen[1] / MIB:.1f} MiB : {seen[0] / MIB:.1f} MiB"
+    return [
+        Figure("memory after 2,000 scrapes of 100 deployments", "after 100", measured, seen[1] / seen[0], 1.02),
+        Figure("the same", "64 MiB", f"{seen[1] / MIB:.1f} MiB : 64 MiB", seen[1] / MIB / 64, 1),
+    ]
+
+
+def sharing() -> list[Figure]:
+    """Many servers scraping at once, and a hundred scrapes over HTTPS."""
+    with api(100, "--delay=0.2") as upstream, exporter(upstream.url) as ours:
+        servers = [threading.Thread(target=ours.beside().get) for _ in range(20)]
+        for server in servers:
+            server.start()
+        for server in servers:
+            server.join()
+        requests = counts(upstream)["requests"]
+    with tempfile.TemporaryDirectory() as name:
+        folder, ca = Path(name), trustme.CA()
+        ca.cert_pem.write_to_path(folder / "ca.pem")
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        secured = api(10, f"--certificate={folder}/server.pem")
+        with secured as upstream, exporter(upstream.url, REQUESTS_CA_BUNDLE=f"{folder}/ca.pem") as ours:
+            for _ in range(100):
+                ours.get()
+            handshakes = counts(upstream, folder / "ca.pem")["handshakes"] - 1  # less the question's own
+    return [
+        Figure("API calls for 20 Prometheus servers that scrape at once", "of one", f"{requests} : 1", requests, 1),
+        Figure("TLS handshakes after 100 scrapes of a zone", "1", f"{handshakes} : 1", handshakes, 1),
+    ]
+
+
+def start() -> list[Figure]:
+    """From the shell to an answer."""
+    imports = [sys.executable, "-c", "import requests, prometheus_client"]
+
+    def command(*words: str | Path) -> Callable[[], float]:
+        def taken() -> float:
+            began = time.perf_counter()
+            subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+            return time.perf_counter() - began
+
+        return taken
+
+    def healthy() -> float:
+        address = f"127.0.0.1:{free_port()}"
+        began = time.perf_counter()
+        with running(
+            [sys.executable, "-m", "exporter", "--demo", f"--web.listen-address={address}"], f"http://{address}"
+        ) as ours:
+            ours.get("/-/healthy")
+            return time.perf_counter() - began
+
+    version = command(sys.executable, "-m", "exporter", "--version")
+    alone, shown, answered = in_turns(9, command(*imports), version, healthy)
+    beside = "python -c 'import requests, prometheus_client'"
+    return [
+        Figure(
+            "exoscale-ai-exporter --version",
+            beside,
+            f"{shown * 1000:.0f} ms : {alone * 1000:.0f} ms",
+            shown / alone,
+            1.5,
+        ),
+        Figure(
+            "start to first answer of /-/healthy",
+            beside,
+            f"{answered * 1000:.0f} ms : {alone * 1000:.0f} ms",
+            answered / alone,
+            4,
+        ),
+    ]
