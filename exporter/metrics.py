@@ -7,7 +7,6 @@ its samples. `exporter.render`, the documentation and the tests follow from the 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Generic, TypeVar
 
 from prometheus_client.metrics_core import Metric
@@ -19,8 +18,8 @@ ZONE_LABELS = ("account", "zone")
 DEPLOYMENT_LABELS = (*ZONE_LABELS, *Identity._fields)
 
 T = TypeVar("T")
-Samples = tuple[tuple[tuple[str, ...], float], ...]
-"""Of each sample the values of the labels that a row adds to the common ones, and the sample's value."""
+Sample = tuple[tuple[str, ...], float]
+"""Values of the labels that a row adds to the common ones, and the sample's value."""
 
 
 @dataclass(frozen=True)
@@ -35,75 +34,97 @@ class Row:
 
 @dataclass(frozen=True)
 class Gauge(Row, Generic[T]):
-    """A metric of a scrape: a function of T. Its last labels, those that not all rows on T have, are `samples`'s.
+    """A metric of a scrape: a function of T, which is a deployment or a visit."""
 
-    These are in the order of their names, and so are the values that `samples` gives for them.
-    """
+    def samples(self, thing: T) -> Iterator[Sample]:
+        """What there is to say of it, one sample for each series."""
+        raise NotImplementedError
 
-    samples: Callable[[T], Samples] = lambda _: ()
+
+@dataclass(frozen=True)
+class Value(Gauge[T]):
+    """A number. There is no sample where the API says nothing: absent is not zero."""
+
+    value: Callable[[T], float | None] = lambda _: None
+
+    def samples(self, thing: T) -> Iterator[Sample]:
+        number = self.value(thing)
+        if number is not None:
+            yield (), number
 
 
-def _of_deployment(name: str, help: str, samples: Callable[[Deployment], Samples], *labels: str) -> Gauge[Deployment]:
-    return Gauge(name, help, (*DEPLOYMENT_LABELS, *labels), samples=samples)
+@dataclass(frozen=True)
+class State(Gauge[T]):
+    """1 for the current state, 0 for the others that are known: the label `state`."""
+
+    state: Callable[[T], str] = lambda _: "unknown"
+
+    def samples(self, thing: T) -> Iterator[Sample]:
+        current = self.state(thing)
+        for state in states(current):
+            yield (state,), float(state == current)
+
+
+@dataclass(frozen=True)
+class Info(Gauge[T]):
+    """Always 1: what there is to say is in the labels that it adds, in this order."""
+
+    fields: Callable[[T], tuple[str, ...]] = lambda _: ()
+
+    def samples(self, thing: T) -> Iterator[Sample]:
+        yield self.fields(thing), 1.0
+
+
+def states(current: str) -> tuple[str, ...]:
+    """The states that have a series while this one is current."""
+    return KNOWN_STATES if current in KNOWN_STATES else (*KNOWN_STATES, current)
 
 
 def _of_zone(name: str, help: str, value: Callable[[Visit], float | None]) -> Gauge[Visit]:
-    return Gauge(name, help, ZONE_LABELS, samples=lambda visit: _if_known(value(visit)))
+    return Value(name, help, ZONE_LABELS, value=value)
 
 
-def _if_known(value: float | None) -> Samples:
-    """No sample where the API says nothing: absent is not zero. No -0.0 either, which a cache takes for 0.0."""
-    return () if value is None else (((), value + 0.0),)
+def _of_deployment(name: str, help: str, value: Callable[[Deployment], float | None]) -> Gauge[Deployment]:
+    return Value(name, help, DEPLOYMENT_LABELS, value=value)
 
 
-def _date(date: datetime | None) -> Samples:
-    return _if_known(None if date is None else timestamp(date))
+def _date(date: datetime | None) -> float | None:
+    return None if date is None else timestamp(date)
 
 
-@lru_cache
-def _state(current: str) -> Samples:
-    shown = KNOWN_STATES if current in KNOWN_STATES else (*KNOWN_STATES, current)
-    return tuple(((state,), float(state == current)) for state in shown)
-
-
-def _info(deployment: Deployment) -> Samples:
-    fields = (
-        deployment.gpu_type or "",
+def _info(deployment: Deployment) -> tuple[str, ...]:
+    return (
         (deployment.model and deployment.model.id) or "",
+        deployment.gpu_type or "",
         deployment.service_level or "",
-        deployment.deployment_url or "",
         deployment.visibility or "",
+        deployment.deployment_url or "",
     )
-    return ((fields, 1.0),)
 
 
 DEPLOYMENT_GAUGES: tuple[Gauge[Deployment], ...] = (
     _of_deployment(
         "exoscale_ai_deployment_replicas",
         "Replicas of the deployment (API field replicas). 0 is a deployment scaled to zero.",
-        lambda deployment: _if_known(deployment.replicas),
+        lambda deployment: deployment.replicas,
     ),
     _of_deployment(
         "exoscale_ai_deployment_gpu_count_per_replica",
         "GPUs that each replica holds (API field gpu-count). A deployment holds this times its replicas.",
-        lambda deployment: _if_known(deployment.gpu_count),
+        lambda deployment: deployment.gpu_count,
     ),
-    _of_deployment(
+    State(
         "exoscale_ai_deployment_state",
         "State of the deployment (API field state): 1 for the current state, 0 for the others.",
-        lambda deployment: _state(deployment.state or "unknown"),
-        "state",
+        (*DEPLOYMENT_LABELS, "state"),
+        state=lambda deployment: deployment.state or "unknown",
     ),
-    _of_deployment(
+    Info(
         "exoscale_ai_deployment_info",
         "What else is known of the deployment (API fields model.id, gpu-type, service-level, visibility, "
         "deployment-url). Always 1.",
-        _info,
-        "gpu_type",
-        "model_id",
-        "service_level",
-        "url",
-        "visibility",
+        (*DEPLOYMENT_LABELS, "model_id", "gpu_type", "service_level", "visibility", "url"),
+        fields=_info,
     ),
     _of_deployment(
         "exoscale_ai_deployment_created_timestamp_seconds",

@@ -4,30 +4,22 @@
 what a scrape finds is rendered here, since only that grows with the number of deployments.
 """
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
-from operator import attrgetter
+from operator import itemgetter
 
 from prometheus_client.utils import floatToGoString
 
-from exporter.inventory import Deployment, Identity, identity
-from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, ZONE_LABELS, Gauge, Samples, T
+from exporter.inventory import Deployment, identity
+from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, Gauge, Info, State, T, Value, states
 from exporter.visit import Visit
 
 CHUNK = 500
 """Deployments whose lines become bytes at once: other threads get their turn between two chunks."""
-CACHED = 2048
-"""Numbers and blocks of lines: from scrape to scrape most are the same, and deployments share them."""
 
-_SPECIAL = re.compile(r'[\\\n"%]')
-_IDENTITY = tuple(sorted(Identity._fields))
-_identity_values = attrgetter(*_IDENTITY)
-_IDENTITY_LABELS = ",".join(f'{name}="%s"' for name in _IDENTITY)
 
-Labelled = tuple[tuple[str, ...], tuple[str, ...], T]
-"""Of a deployment the values of its labels, escaped; the same as one text with their names; and the deployment.
-Of a zone, which has no others than account and zone, nothing, nothing, and the visit."""
+Things = Sequence[tuple[str, tuple[str, ...], T]]
+"""Deployments, each with the labels of its identity, escaped: as one text, and the values. Or a visit, with neither."""
 
 
 def gauges(visits: Sequence[Visit], names: Collection[str] = ()) -> Iterator[bytes]:
@@ -36,24 +28,23 @@ def gauges(visits: Sequence[Visit], names: Collection[str] = ()) -> Iterator[byt
     With `names`, those families only, and none without a sample. A zone is visited once and a deployment's identity is
     unique in its inventory, so no series is ever given twice.
     """
-    deployments = [
-        (visit, [_labelled(one) for one in visit.inventory.deployments]) for visit in visits if visit.inventory
-    ]
+    listed = [(visit, visit.inventory.deployments) for visit in visits if visit.inventory]
+    deployments = [(visit, [_labelled(one) for one in ones]) for visit, ones in listed]
     for gauge in DEPLOYMENT_GAUGES:
         if not names or gauge.name in names:
             yield from _family(gauge, deployments, always=not names)
-    zones: list[tuple[Visit, list[Labelled[Visit]]]] = [(visit, [((), (), visit)]) for visit in visits]
+    zones: list[tuple[Visit, Things[Visit]]] = [(visit, [("", (), visit)]) for visit in visits]
     for zone_gauge in ZONE_GAUGES:
         if not names or zone_gauge.name in names:
             yield from _family(zone_gauge, zones, always=not names)
 
 
-def _labelled(deployment: Deployment) -> Labelled[Deployment]:
-    values = _escaped(_identity_values(identity(deployment)), "%")
-    return values, (_IDENTITY_LABELS % values,), deployment
+def _labelled(deployment: Deployment) -> tuple[str, tuple[str, ...], Deployment]:
+    values = key, name, model = _escaped(identity(deployment))
+    return f',deployment="{name}",deployment_id="{key}",model="{model}"', values, deployment
 
 
-def _family(gauge: Gauge[T], found: Sequence[tuple[Visit, Sequence[Labelled[T]]]], *, always: bool) -> Iterator[bytes]:
+def _family(gauge: Gauge[T], found: Sequence[tuple[Visit, Things[T]]], *, always: bool) -> Iterator[bytes]:
     header = f"# HELP {gauge.name} {gauge.help}\n# TYPE {gauge.name} gauge\n"
     for visit, things in found:
         for start in range(0, len(things), CHUNK):
@@ -65,36 +56,46 @@ def _family(gauge: Gauge[T], found: Sequence[tuple[Visit, Sequence[Labelled[T]]]
         yield header.encode()
 
 
-def _lines(gauge: Gauge[T], visit: Visit, things: Sequence[Labelled[T]]) -> list[str]:
-    own = [name for name in gauge.labels if name not in (*ZONE_LABELS, *_IDENTITY)]
-    # Labels that only this gauge has are filled in first, so that deployments with the same samples share the result.
-    stages = 2 if own else 1
-    slot = "%" * stages + "s"
-    zonal = dict(zip(ZONE_LABELS, _escaped((visit.account, visit.zone), "%" * 2**stages), strict=True))
-    slots = dict.fromkeys(_IDENTITY, slot) | dict.fromkeys(own, "%s") | zonal
-    labels = ",".join(f'{name}="{slots[name]}"' for name in sorted(gauge.labels))
-    side_by_side = ",".join(f'{name}="{slot}"' for name in _IDENTITY)
-    line = f"{gauge.name}{{{labels.replace(side_by_side, slot)}}} %s\n"
-    if not own:
-        return [line % (*text, _number(number)) for _, text, thing in things for _, number in gauge.samples(thing)]
-    form = 1 if side_by_side in labels else 0
-    sampled = ((labelled[form], gauge.samples(labelled[2])) for labelled in things)
-    return [_block(line, samples) % (values * len(samples)) for values, samples in sampled]
+def _lines(gauge: Gauge[T], visit: Visit, things: Things[T]) -> list[str]:
+    account, zone = _escaped((visit.account, visit.zone))
+    # Labels are in the order of their names.
+    before, after = f'{gauge.name}{{account="{account}"', f',zone="{zone}"}} '
+    match gauge:
+        case Value(value=value):
+            found = [(text, number) for text, _, thing in things if (number := value(thing)) is not None]
+            return [f"{before}{text}{after}{_number(number)}\n" for text, number in found]
+        case State(state=state):
+            return [text.join(_around_states(before, state(thing), after)) for text, _, thing in things]
+        case Info(labels=labels, fields=fields):
+            names = sorted(labels)
+            line = gauge.name + "{" + ",".join(f'{name}="%s"' for name in names) + "} 1.0\n"
+            in_order = itemgetter(*(labels.index(name) for name in names))
+            return [line % in_order((account, zone, *ids, *_escaped(fields(thing)))) for _, ids, thing in things]
+    raise TypeError(gauge)
 
 
-@lru_cache(CACHED)
-def _block(line: str, samples: Samples) -> str:
-    return "".join([line % (*_escaped(own, "%%"), _number(number)) for own, number in samples])
+@lru_cache
+def _around_states(before: str, current: str, after: str) -> tuple[str, ...]:
+    """What stands before, between and after a deployment's labels in the lines of all states."""
+    shown = states(current)
+    ends = [
+        f',state="{text}"{after}{float(state == current)}\n' for state, text in zip(shown, _escaped(shown), strict=True)
+    ]
+    return (before, *(end + before for end in ends[:-1]), ends[-1])
 
 
-@lru_cache(CACHED)
 def _number(number: float) -> str:
-    return str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
+    return _cached_number(number) if number else str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
 
 
-def _escaped(values: tuple[str, ...], percent: str) -> tuple[str, ...]:
-    """As the formats want it, and `%` as the templates want it that the values become part of."""
-    if not _SPECIAL.search("".join(values)):
+@lru_cache(2048)
+def _cached_number(number: float) -> str:
+    """Of most numbers; but a cache takes -0.0 for 0.0."""
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call]
+
+
+def _escaped(values: tuple[str, ...]) -> tuple[str, ...]:
+    together = "".join(values)
+    if '"' not in together and "\\" not in together and "\n" not in together:
         return values
-    escaped = (value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for value in values)
-    return tuple(value.replace("%", percent) for value in escaped)
+    return tuple(value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for value in values)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from exporter import exposition, render
 from exporter.errors import Failure, Reason
 from exporter.inventory import KNOWN_STATES, Deployment, Inventory, Model, identity
-from exporter.metrics import DEPLOYMENT_GAUGES, DEPLOYMENT_LABELS, TABLE, ZONE_GAUGES, ZONE_LABELS, Gauge, Row
+from exporter.metrics import TABLE, Row
 from exporter.visit import Visit
 from tests import stock
 
@@ -118,14 +117,6 @@ def test_a_big_exposition_comes_in_chunks() -> None:
     many = tuple(Deployment(name=str(number), state="ready") for number in range(10 * render.CHUNK))
     chunks = list(render.gauges([Visit("a", "z", at=1.0, seconds=1.0, outcome=Inventory(many))]))
     assert max(map(len, chunks)) < sum(map(len, chunks)) / 10
-
-
-@pytest.mark.parametrize("gauge", [*DEPLOYMENT_GAUGES, *ZONE_GAUGES], ids=lambda gauge: gauge.name)
-def test_labels_of_a_row_are_in_the_order_of_their_names(gauge: Gauge[Any]) -> None:
-    common = DEPLOYMENT_LABELS if gauge in DEPLOYMENT_GAUGES else ZONE_LABELS
-    assert gauge.labels[: len(common)] == common
-    own = gauge.labels[len(common) :]
-    assert own == tuple(sorted(own))
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
