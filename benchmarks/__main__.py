@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ MEASUREMENTS: tuple[Callable[[], list[Figure]], ...] = (
     figures.ten_thousand,
     figures.cpu,
     figures.growth,
+    figures.waiting,
     figures.memory,
     figures.sharing,
     figures.start,
@@ -50,12 +52,9 @@ def machine() -> str:
     """What it was measured on."""
     cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
-    pushgateway = subprocess.run(
-        ["dpkg-query", "--show", "prometheus-pushgateway"],
-        capture_output=True,
-        text=True,
-        check=True,  # noqa: S607
-    ).stdout.split()[1]
+    program = shutil.which("prometheus-pushgateway") or "prometheus-pushgateway"
+    version = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
+    pushgateway = (version.stdout + version.stderr).split()[2]
     cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
     packages = ("prometheus-client", "requests", "msgspec", "uvicorn", "starlette")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
@@ -71,9 +70,9 @@ def results(rows: Sequence[str], compression: Sequence[str]) -> str:
         [
             "# What the exporter costs",
             "",
-            "Written by `make bench`. Every figure is a ratio of two things that were measured in turns, in one run, each in a",
-            "process of its own: machines differ and are busy, ratios less so. The last column is the name of the measurement;",
-            "`python -m benchmarks NAME` repeats it alone and writes nothing.",
+            "Written by `make bench`. Every figure is a ratio of two things that were measured in turns, in one run, each",
+            "in a process of its own, the best of several rounds: machines differ and are busy, ratios less so. The last",
+            "column is the name of the measurement; `python -m benchmarks NAME` repeats it alone and writes nothing.",
             "",
             machine(),
             "",

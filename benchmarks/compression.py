@@ -1,9 +1,10 @@
-"""What compression takes and saves, by size of the exposition and level: why it is as it is in `exporter.exposition`."""
+"""What compression takes and saves, by size of the exposition and level."""
 
 import gzip
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.api import listing
 from exporter import exposition
@@ -16,7 +17,7 @@ SIZES = (0, 1, 10, 100, 1_000, 10_000)
 
 @dataclass(frozen=True)
 class Compressed:
-    """Of an exposition of as many deployments: bytes before and after, and seconds that rendering and compressing take."""
+    """An exposition of as many deployments: bytes before and after, seconds that rendering and compressing take."""
 
     deployments: int
     level: int
@@ -31,10 +32,14 @@ def compressed() -> Iterator[Compressed]:
     for size in SIZES:
         inventory = parse_deployments(listing(size), "private")
         visit = Visit("a", "z", at=1.0, seconds=0.1, outcome=inventory, clock_skew=0.5, last_success=1.0)
-        rendering, text = _least(lambda: exposition.encode([visit]).body)
+        rendering, text = _least(partial(_body, visit))
         for level in LEVELS:
-            compressing, packed = _least(lambda: gzip.compress(text, level))
+            compressing, packed = _least(partial(gzip.compress, text, level))
             yield Compressed(size, level, len(text), len(packed), rendering, compressing)
+
+
+def _body(visit: Visit) -> bytes:
+    return exposition.encode([visit]).body
 
 
 def _least(work: Callable[[], bytes]) -> tuple[float, bytes]:

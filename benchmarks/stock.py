@@ -1,4 +1,4 @@
-"""The exporter as it is usually written: `json.loads`, `GaugeMetricFamily`, `generate_latest`, and the bundled server."""
+"""The exporter as it is usually written: `json.loads`, `GaugeMetricFamily`, `generate_latest`, the bundled server."""
 
 import json
 import sys
@@ -42,13 +42,8 @@ class Stock(Collector):
             gpus.add_metric(labels, one["gpu-count"])
             for known in KNOWN_STATES:
                 state.add_metric((*labels, known), float(one["state"] == known))
-            fields = (
-                one["gpu-type"],
-                one["model"]["id"],
-                one["service-level"],
-                one["deployment-url"],
-                one["visibility"],
-            )
+            fields = [one[name] for name in ("gpu-type", "service-level", "deployment-url", "visibility")]
+            fields.insert(1, one["model"]["id"])
             info.add_metric((*labels, *fields), 1.0)
             created.add_metric(labels, datetime.fromisoformat(one["created-at"]).timestamp())
             updated.add_metric(labels, datetime.fromisoformat(one["updated-at"]).timestamp())

@@ -20,18 +20,19 @@ KNOWN_STATES = ("creating", "deploying", "error", "preparing", "ready", "scaling
 MAX_JSON_VALUES = 2_000_000
 """Bounds the memory that a malicious answer can take: far above what fits `scrape.max_response_bytes` in earnest."""
 
+_SLICE = 1 << 20
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class Model(msgspec.Struct, frozen=True, rename="kebab"):
+class Model(msgspec.Struct, frozen=True, rename="kebab", gc=False):
     """The API's `model-ref`: either field may be missing."""
 
     id: str | None = None
     name: str | None = None
 
 
-class Deployment(msgspec.Struct, frozen=True, rename="kebab"):
+class Deployment(msgspec.Struct, frozen=True, rename="kebab", gc=False):
     """An AI deployment as `list-deployments` shows it; None is a field that the API left out.
 
     `gpu_count` is per replica: a deployment holds `gpu_count * replicas` GPUs. Dates without an offset are UTC.
@@ -84,6 +85,7 @@ def parse_deployments(body: bytes, visibility: Literal["private", "public"]) -> 
     deployments: dict[Identity, Deployment] = {}
     invalid = []
     for index, entry in enumerate(entries):
+        entries[index] = None  # goes now: to free a long list at once would hold up all threads
         try:
             if suspicious:
                 _refuse_surrogates(entry)
@@ -114,7 +116,7 @@ def _entries(body: bytes, key: str) -> tuple[list[Any], bool]:
     """The list under `key`, and whether texts in it may hold half a character (`\\ud83d` alone)."""
     if not body.strip():
         raise _invalid("an empty answer")
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_JSON_VALUES:
+    if _values(body) > MAX_JSON_VALUES:
         raise _invalid(f"more than {MAX_JSON_VALUES} values")
     try:
         text = body.decode()
@@ -130,7 +132,13 @@ def _entries(body: bytes, key: str) -> tuple[list[Any], bool]:
         raise _invalid("JSON with a number of thousands of digits") from None
     if not isinstance(document, dict) or not isinstance(document.get(key), list):
         raise _invalid(f"JSON without a list {key!r}")
-    return document[key], _SURROGATE.search(text) is not None
+    return document[key], "\\u" in text and _SURROGATE.search(text) is not None
+
+
+def _values(body: bytes) -> int:
+    """At least as many as there are. In slices, since to count all at once would hold up all threads."""
+    starts = range(0, len(body), _SLICE)
+    return sum(body.count(sign, start, start + _SLICE) for start in starts for sign in (b",", b"[", b"{"))
 
 
 def _invalid(what: str) -> Failure:

@@ -11,7 +11,7 @@ from operator import itemgetter
 from prometheus_client.utils import floatToGoString
 
 from exporter.inventory import Deployment, identity
-from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, Gauge, Info, State, T, Value, states
+from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, ZONE_LABELS, Gauge, Info, State, T, Value, states
 from exporter.visit import Visit
 
 CHUNK = 500
@@ -37,6 +37,9 @@ def gauges(visits: Sequence[Visit], names: Collection[str] = ()) -> Iterator[byt
     for zone_gauge in ZONE_GAUGES:
         if not names or zone_gauge.name in names:
             yield from _family(zone_gauge, zones, always=not names)
+    for _, things in deployments:
+        while things:  # to free a long list at once would hold up all threads
+            del things[-CHUNK:]
 
 
 def _labelled(deployment: Deployment) -> tuple[str, tuple[str, ...], Deployment]:
@@ -63,7 +66,9 @@ def _lines(gauge: Gauge[T], visit: Visit, things: Things[T]) -> list[str]:
     match gauge:
         case Value(value=value):
             found = [(text, number) for text, _, thing in things if (number := value(thing)) is not None]
-            return [f"{before}{text}{after}{_number(number)}\n" for text, number in found]
+            # A deployment's numbers and dates are the same in most scrapes, a zone's in none.
+            written = _number if gauge.labels != ZONE_LABELS else _uncached_number
+            return [f"{before}{text}{after}{written(number)}\n" for text, number in found]
         case State(state=state):
             return [text.join(_around_states(before, state(thing), after)) for text, _, thing in things]
         case Info(labels=labels, fields=fields):
@@ -84,14 +89,13 @@ def _around_states(before: str, current: str, after: str) -> tuple[str, ...]:
     return (before, *(end + before for end in ends[:-1]), ends[-1])
 
 
+@lru_cache(1 << 16)
 def _number(number: float) -> str:
-    return _cached_number(number) if number else str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
+    return _uncached_number(number)
 
 
-@lru_cache(2048)
-def _cached_number(number: float) -> str:
-    """Of most numbers; but a cache takes -0.0 for 0.0."""
-    return str(floatToGoString(number))  # type: ignore[no-untyped-call]
+def _uncached_number(number: float) -> str:
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
 
 
 def _escaped(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+import gc
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -39,6 +41,7 @@ def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, s
         if flags.once:
             return _once(daemon, instruments, stdout)
         server.allow_many_connections()
+        _give_way_to_others()
         daemon.serve(
             server.listen(flags.listen_addresses),
             live,
@@ -47,6 +50,19 @@ def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, s
             enable_lifecycle=flags.enable_lifecycle,
         )
         return 0
+
+
+def _give_way_to_others() -> None:
+    """Big scrapes do not hold up small answers, such as that of `/-/healthy`.
+
+    A thread that computes leaves the others their turn after this many seconds; an answer takes several turns. What is
+    there before the first scrape stays, and what a scrape finds goes without the garbage collector, which would hold
+    up everybody while it looks through all of it: 100 ms for 100,000 deployments.
+    """
+    sys.setswitchinterval(0.001)
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 1000)
 
 
 @contextlib.contextmanager
