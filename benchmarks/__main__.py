@@ -70,9 +70,10 @@ def results(rows: Sequence[str], compression: Sequence[str]) -> str:
         [
             "# What the exporter costs",
             "",
-            "Written by `make bench`. Every figure is a ratio of two things that were measured in turns, in one run, each",
-            "in a process of its own, the best of several rounds: machines differ and are busy, ratios less so. The last",
-            "column is the name of the measurement; `python -m benchmarks NAME` repeats it alone and writes nothing.",
+            "Written by `make bench`. Every figure is a ratio of two things that were measured in turns, in one run,",
+            "each in a process of its own, the best of several rounds: machines differ and are busy, ratios less so.",
+            "The last column is the name of the measurement; `python -m benchmarks NAME` repeats it alone and writes",
+            "nothing.",
             "",
             machine(),
             "",

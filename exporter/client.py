@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import requests
 from exoscale_auth import ExoscaleV2Auth
-from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from exporter import PROJECT_URL, __version__, failures
@@ -49,20 +48,25 @@ class Client:
         self._turn = threading.Lock()
         self._sockets = Sockets()
         self._session = _Session()
-        self._session.auth = (
-            ExoscaleV2Auth(account.api_key.reveal(), account.api_secret.reveal()) if signed else _Unsigned()
-        )
+        self._session.auth = ExoscaleV2Auth(account.api_key.reveal(), account.api_secret.reveal()) if signed else None
         self._session.headers.update(
             {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
-        host = urlsplit(self._base).hostname or ""
-        # A proxy of the environment cannot reach this machine's loopback.
-        self._proxies = {"no_proxy": host} if is_loopback(host) else None
+        self._take_from_environment()
         self._adapter = Adapter(self._sockets)
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._secrets = (account.api_secret, account.api_key)
+
+    def _take_from_environment(self) -> None:
+        """Proxies and CA bundle, once: `requests` would look for them, and for ~/.netrc, at every request."""
+        found = self._session.merge_environment_settings(self._base, {}, None, None, None)
+        self._session.trust_env = False
+        self._session.verify = found["verify"]
+        # A proxy cannot reach this machine's loopback.
+        if not is_loopback(urlsplit(self._base).hostname or ""):
+            self._session.proxies.update(found["proxies"])
 
     def get(self, path: str, operation: str, deadline: float, params: dict[str, str] | None = None) -> Reply:
         """The answer to `GET {endpoint}{path}`, not later than `deadline` (of `time.monotonic`).
@@ -108,7 +112,6 @@ class Client:
             self._base + path,
             params=params,
             timeout=timeout,
-            proxies=self._proxies,
             stream=True,
             allow_redirects=False,
         ) as response:
@@ -170,10 +173,3 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, whatever the answer is."""
-
-
-class _Unsigned(AuthBase):
-    """Keeps `requests` from looking for credentials elsewhere (`~/.netrc`)."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
