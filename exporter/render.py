@@ -11,7 +11,7 @@ from operator import itemgetter
 from prometheus_client.utils import floatToGoString
 
 from exporter.inventory import Deployment, identity
-from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, ZONE_LABELS, Gauge, Info, State, T, Value, states
+from exporter.metrics import DEPLOYMENT_GAUGES, ZONE_GAUGES, Gauge, Info, State, T, Value, states
 from exporter.visit import Visit
 
 CHUNK = 500
@@ -66,9 +66,7 @@ def _lines(gauge: Gauge[T], visit: Visit, things: Things[T]) -> list[str]:
     match gauge:
         case Value(value=value):
             found = [(text, number) for text, _, thing in things if (number := value(thing)) is not None]
-            # A deployment's numbers and dates are the same in most scrapes, a zone's in none.
-            written = _number if gauge.labels != ZONE_LABELS else _uncached_number
-            return [f"{before}{text}{after}{written(number)}\n" for text, number in found]
+            return [f"{before}{text}{after}{_number(number)}\n" for text, number in found]
         case State(state=state):
             return [text.join(_around_states(before, state(thing), after)) for text, _, thing in things]
         case Info(labels=labels, fields=fields):
@@ -89,12 +87,17 @@ def _around_states(before: str, current: str, after: str) -> tuple[str, ...]:
     return (before, *(end + before for end in ends[:-1]), ends[-1])
 
 
-@lru_cache(1 << 16)
 def _number(number: float) -> str:
-    return _uncached_number(number)
+    return _whole_number(number) if isinstance(number, int) else _any_number(number)
 
 
-def _uncached_number(number: float) -> str:
+@lru_cache
+def _whole_number(number: int) -> str:
+    """Of replicas and GPUs there are few; dates are many, and a cache would take -0.0 for 0.0."""
+    return _any_number(number)
+
+
+def _any_number(number: float) -> str:
     return str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
 
 
