@@ -29,6 +29,7 @@ class Served:
         self._pid = pid
         self._process = Path(f"/proc/{pid}")
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+        self._others: list[Served] = []
 
     def get(self, path: str = "/metrics") -> bytes:
         """A whole answer. Raises `AssertionError` where its status is not 200."""
@@ -46,7 +47,14 @@ class Served:
 
     def beside(self) -> "Served":
         """The same, with a connection of its own."""
-        return Served(self._pid, self.url)
+        self._others.append(Served(self._pid, self.url))
+        return self._others[-1]
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._connection.close()
+        for other in self._others:
+            other.close()
 
     def cpu_seconds(self) -> float:
         """User and system time so far."""
@@ -81,7 +89,8 @@ def running(command: Sequence[str | Path], url: str = "", **environ: str) -> Ite
         if process.stdout:
             url = process.stdout.readline().strip()
         wait_for(urlsplit(url).netloc)
-        yield Served(process.pid, url)
+        with contextlib.closing(Served(process.pid, url)) as served:
+            yield served
     finally:
         process.kill()
         process.wait()

@@ -65,8 +65,11 @@ def _lines(gauge: Gauge[T], visit: Visit, things: Things[T]) -> list[str]:
     before, after = f'{gauge.name}{{account="{account}"', f',zone="{zone}"}} '
     match gauge:
         case Value(value=value):
-            found = [(text, number) for text, _, thing in things if (number := value(thing)) is not None]
-            return [f"{before}{text}{after}{_number(number)}\n" for text, number in found]
+            return [
+                f"{before}{text}{after}{_number(number)}\n"
+                for text, _, thing in things
+                if (number := value(thing)) is not None
+            ]
         case State(state=state):
             return [text.join(_around_states(before, state(thing), after)) for text, _, thing in things]
         case Info(labels=labels, fields=fields):
@@ -88,17 +91,15 @@ def _around_states(before: str, current: str, after: str) -> tuple[str, ...]:
 
 
 def _number(number: float) -> str:
-    return _whole_number(number) if isinstance(number, int) else _any_number(number)
+    if isinstance(number, int):
+        return _whole_number(number)
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
 
 
 @lru_cache
 def _whole_number(number: int) -> str:
     """Of replicas and GPUs there are few; dates are many, and a cache would take -0.0 for 0.0."""
-    return _any_number(number)
-
-
-def _any_number(number: float) -> str:
-    return str(floatToGoString(number))  # type: ignore[no-untyped-call] # it has no types
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call]
 
 
 def _escaped(values: tuple[str, ...]) -> tuple[str, ...]:
