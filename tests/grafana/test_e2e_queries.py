@@ -202,6 +202,14 @@ def test_every_variable_offers_what_there_is(demo: tuple[Asked, Exporter], chose
         assert set(values) <= offered[name]
 
 
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("chosen", CHOICES.values(), ids=CHOICES)
+def test_the_annotations_can_be_asked_for(demo: tuple[Asked, Exporter], board: str, chosen: Chosen) -> None:
+    """There are no alerts without the rules: that it is a query, and no error, is what counts."""
+    (annotation,) = BOARDS[board]["annotations"]["list"]
+    assert demo[0].query(Target(board, {}, annotation), chosen) == []
+
+
 @pytest.mark.parametrize(
     ("title", "chosen", "expected"),
     [
