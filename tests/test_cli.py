@@ -30,6 +30,24 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"exoscale-ai-exporter {__version__}\n"
 
 
+def test_what_needs_no_server_loads_none() -> None:
+    """--version and --help answer at once: what takes long to import is imported when it is used."""
+    heavy = {
+        "requests",
+        "prometheus_client",
+        "starlette",
+        "uvicorn",
+        "jinja2",
+        "msgspec",
+        "structlog",
+        "exporter.simulator",
+    }
+    program = "import sys, exporter.cli as cli; cli.parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "exporter.cli" in loaded
+    assert not heavy & set(loaded)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
