@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import math
 import sys
@@ -18,6 +19,9 @@ from exporter.instruments import Instruments
 from exporter.simulator.faults import FAULTS
 from exporter.simulator.server import Simulator
 from exporter.systemd import Notify
+
+_M_ARENA_MAX = -8
+"""Of glibc's <malloc.h>."""
 
 
 def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:
@@ -42,6 +46,7 @@ def run(flags: argparse.Namespace, environ: Mapping[str, str], stdout: TextIO, s
             return _once(daemon, instruments, stdout)
         server.allow_many_connections()
         _give_way_to_others()
+        _give_memory_back()
         daemon.serve(
             server.listen(flags.listen_addresses),
             live,
@@ -63,6 +68,17 @@ def _give_way_to_others() -> None:
     gc.freeze()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, 1000)
+
+
+def _give_memory_back() -> None:
+    """What a scrape needed is free again after it, whichever thread asked for it.
+
+    The GNU C library keeps a heap for each thread that allocates while another does, and seldom gives any of it back:
+    10 MB more after 2,000 scrapes. Python's threads take turns anyhow, so one heap is enough. Other C libraries have
+    no such setting.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 @contextlib.contextmanager

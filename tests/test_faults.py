@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -294,7 +294,9 @@ def observations() -> Iterator[dict[Row, Future[Observed]]]:
     ):
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
         patch.setenv("REQUESTS_CA_BUNDLE", bundle)
-        yield {row: pool.submit(observe, row, resolve, ca) for row in ROWS}
+        futures = {row: pool.submit(observe, row, resolve, ca) for row in ROWS}
+        wait(futures.values())  # before pytest changes the environment, which `requests` reads
+        yield futures
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.fault)
