@@ -1,6 +1,8 @@
 """What the parser makes of an answer. The forms an entry can take are shown by the golden files."""
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +55,15 @@ def test_an_entry_of_wrong_types_is_unreadable(entry: Any) -> None:
     assert len(inventory.deployments) == 1
     assert len(inventory.invalid) == 1
     assert inventory.invalid[0].startswith("deployments[1]: ")
+
+
+@pytest.mark.parametrize("before_the_slice_ends", range(5))
+def test_half_a_character_is_found_where_two_slices_of_a_long_answer_meet(before_the_slice_ends: int) -> None:
+    begun = listing(ENTRY, {**ENTRY, "name": "\ud83d"}).index(b"\\ud83d")
+    longer = "chat" + "x" * (2**20 - before_the_slice_ends - begun)
+    body = listing({**ENTRY, "name": longer}, {**ENTRY, "name": "\ud83d"})
+    assert body.index(b"\\ud83d") == 2**20 - before_the_slice_ends
+    assert parse_deployments(body, "private").invalid == ("deployments[1]: holds text that is not Unicode",)
 
 
 def test_what_an_entry_says_is_not_repeated_in_why_it_is_unreadable() -> None:
@@ -142,3 +153,29 @@ def test_dates_in_unix_time(date: str, seconds: float) -> None:
 
 def test_the_known_states_are_sorted() -> None:
     assert list(KNOWN_STATES) == sorted(KNOWN_STATES)
+
+
+FIRST_ANSWERS = """
+import sys, threading
+from exporter.inventory import parse_deployments
+
+ANSWER = b'{"deployments": [{"name": "a", "model": {"id": "b"}, "created-at": "2026-05-04T09:42:00Z"}]}'
+
+def parse():
+    together.wait()
+    parse_deployments(ANSWER, "private")
+
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(30)
+threads = [threading.Thread(target=parse) for _ in range(30)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("attempt", range(8))
+def test_the_first_answers_may_come_all_at_once(attempt: int) -> None:  # noqa: ARG001 # it is a matter of luck
+    """Three of five processes died of a segmentation fault, each time in another moment."""
+    subprocess.run([sys.executable, "-c", FIRST_ANSWERS], check=True)
