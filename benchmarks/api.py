@@ -1,6 +1,7 @@
 """An API that costs next to nothing: its answers are made beforehand. It runs in a process of its own."""
 
 import argparse
+import itertools
 import json
 import ssl
 import sys
@@ -15,8 +16,8 @@ STATES = ("ready", "ready", "ready", "ready", "ready", "ready", "ready", "scalin
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def deployment(number: int) -> dict[str, Any]:
-    """One like the API's, all of its texts and dates its own."""
+def deployment(number: int, update: int) -> dict[str, Any]:
+    """One like the API's, all of its texts and dates its own, after an update at that second."""
     identifier = str(uuid.UUID(int=number << 64 | 0x4000_8000_0000_0000_0000))
     return {
         "id": identifier,
@@ -30,24 +31,26 @@ def deployment(number: int) -> dict[str, Any]:
         "service-level": "pro",
         "deployment-url": f"https://{identifier}.inference-ch-gva-2.exoscale-cloud.com/v1",
         "created-at": (BEGAN + timedelta(milliseconds=60_007 * number)).isoformat(timespec="milliseconds"),
-        "updated-at": (BEGAN + timedelta(milliseconds=90_011 * number)).isoformat(timespec="milliseconds"),
+        "updated-at": (BEGAN + timedelta(milliseconds=90_011 * number, seconds=update)).isoformat(
+            timespec="milliseconds"
+        ),
     }
 
 
-def listing(deployments: int) -> bytes:
+def listing(deployments: int, update: int) -> bytes:
     """The answer of `list-deployments`."""
-    return json.dumps({"deployments": [deployment(number) for number in range(deployments)]}).encode()
+    return json.dumps({"deployments": [deployment(number, update) for number in range(deployments)]}).encode()
 
 
 class Api(ThreadingHTTPServer):
-    """Answers every request with one listing after `delay` seconds, and `/counts` with what came before."""
+    """Answers with its listings, which take turns on each connection, after `delay` seconds; knows what came before."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, deployments: int, delay: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, deployments: int, listings: int, delay: float, tls: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = listing(deployments)
+        self.listings = [listing(deployments, update) for update in range(listings)]
         self.delay = delay
         self.counts = {"handshakes": 0, "requests": 0}
         self.lock = threading.Lock()
@@ -68,11 +71,15 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: Api
 
+    def setup(self) -> None:
+        super().setup()
+        self.listings = itertools.cycle(self.server.listings)
+
     def do_GET(self) -> None:
-        body = self.server.answer
         if self.path == "/counts":
             body = json.dumps(self.server.counts).encode()
         else:
+            body = next(self.listings)
             with self.server.lock:
                 self.server.counts["requests"] += 1
             time.sleep(self.server.delay)
@@ -87,6 +94,7 @@ def main() -> None:
     """Prints the base URL, and serves."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--deployments", type=int, required=True)
+    parser.add_argument("--listings", type=int, default=2, help="different ones, that take turns")
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--certificate", help="PEM file with a certificate and its key: HTTPS")
     flags = parser.parse_args()
@@ -94,7 +102,7 @@ def main() -> None:
     if flags.certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(flags.certificate)
-    api = Api(flags.deployments, flags.delay, tls)
+    api = Api(flags.deployments, flags.listings, flags.delay, tls)
     sys.stdout.write(f"{'https' if tls else 'http'}://127.0.0.1:{api.server_port}\n")
     sys.stdout.flush()
     api.serve_forever()

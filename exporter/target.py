@@ -1,5 +1,6 @@
 """One zone of one account: its listing, shared by all who ask for it at the same time."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from exporter.client import Client
 from exporter.config import Account
 from exporter.errors import Failure, Reason
 from exporter.instruments import Instruments
-from exporter.inventory import Inventory, parse_deployments
+from exporter.inventory import Deployment, Inventory, parse_deployments
 from exporter.visit import Visit
+
+_SLICE = 100
 
 
 class Listing(Future[Visit]):
@@ -55,6 +58,7 @@ class Target:
         self._listing: Listing | None = None
         self._cached: tuple[float, Visit] | None = None
         self.last_success = last_success
+        self._known = b"", Inventory(())
         self._not_before = 0.0
         self.latest: Visit | None = None
         self._reported: Reason | None = None
@@ -103,11 +107,14 @@ class Target:
         self._client.close()
 
     def _run(self, listing: Listing) -> None:
+        known = _slices(self._known[1])
         try:
             self._finish(listing, *self._list(listing.deadline))
         except Exception as error:
             self._log.exception("a bug of the exporter, please report it")
             self._finish(listing, Failure(Reason.INVALID_RESPONSE, f"unexpected {type(error).__name__}, see the log"))
+        while known:  # where it was replaced: to free a long one at once would hold up all threads
+            known.pop()
 
     def _list(self, deadline: float) -> tuple[Inventory | Failure, float | None]:
         """What came of it, and the clock skew in seconds."""
@@ -121,9 +128,18 @@ class Target:
         except Failure as failure:
             return failure.as_value(), failure.clock_skew
         try:
-            return parse_deployments(reply.body, visibility), reply.clock_skew
+            return self._parse(reply.body), reply.clock_skew
         except Failure as failure:
             return failure.as_value(), reply.clock_skew
+
+    def _parse(self, body: bytes) -> Inventory:
+        """Most answers are the same as the one before, and need not be read again."""
+        known, inventory = self._known
+        digest = hashlib.sha256(body).digest()
+        if digest != known:
+            inventory = parse_deployments(body, self.account.visibility)
+            self._known = digest, inventory
+        return inventory
 
     def _finish(self, listing: Listing, outcome: Inventory | Failure, clock_skew: float | None = None) -> None:
         """The first outcome of a listing counts: when time is up, its thread may still come with another."""
@@ -170,3 +186,9 @@ class Target:
         if invalid and invalid != self._reported_invalid:
             self._log.warning("entries left out", count=len(invalid), first=invalid[0])
         self._reported_invalid = invalid
+
+
+def _slices(inventory: Inventory) -> list[tuple[Deployment, ...]]:
+    """All of its deployments, which live on here when it is gone."""
+    deployments = inventory.deployments
+    return [deployments[start : start + _SLICE] for start in range(0, len(deployments), _SLICE)]

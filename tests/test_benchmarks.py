@@ -7,7 +7,7 @@ from tests.harness import sample_values
 
 
 def test_the_usual_way_gives_the_same_series_of_deployments() -> None:
-    with api(20) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
+    with api(20, "--listings=1") as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
         found, expected = (
             {
                 (name, labels - {("zone", "zz-aaa-0"), ("zone", "z")}): value
@@ -18,6 +18,12 @@ def test_the_usual_way_gives_the_same_series_of_deployments() -> None:
         )
     assert len(expected) == 20 * 12
     assert found == expected
+
+
+def test_the_api_answers_differently_each_time_or_always_the_same() -> None:
+    with api(20) as changing, api(20, "--listings=1") as steady:
+        assert changing.get() != changing.get()
+        assert steady.get() == steady.get()
 
 
 def test_twenty_scrapes_at_once_ask_once_and_a_hundred_over_one_connection() -> None:

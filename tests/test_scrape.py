@@ -1,14 +1,19 @@
 """A scrape: all zones of all accounts, in parallel, each on its own, and no later than the deadline."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import responses
 
 from exporter.errors import Reason
+from exporter.instruments import Instruments
+from exporter.inventory import Deployment, Inventory
+from exporter.scrape import Scraper
 from exporter.simulator.server import Simulator
 from exporter.zones import KNOWN_ZONES
-from tests.harness import Exporter, configuration
+from tests.harness import Exporter, Log, configuration
 
 ZONES = "zones: [at-vie-2, ch-gva-2, de-fra-1]"
 
@@ -150,3 +155,21 @@ def test_scrapes_at_the_same_time_share_one_listing(exporter: Exporter, simulato
         visits = list(pool.map(lambda _: exporter.scraper(), range(20)))
     assert len(simulator.requests) == 3
     assert all(visit.inventory for scrape in visits for visit in scrape)
+
+
+@responses.activate
+def test_an_answer_is_read_again_only_where_it_is_another_one() -> None:
+    one, other, broken = '{"deployments": [{"name": "one"}]}', '{"deployments": [{"name": "other"}]}', "<html>"
+    for body in (one, one, other, broken, other, one):
+        responses.get(re.compile("https://.*/ai/deployment"), body=body, content_type="application/json")
+    credentials = {"EXOSCALE_API_KEY": "EXOkey", "EXOSCALE_API_SECRET": "secret"}
+    config = configuration("accounts: [{zones: [ch-gva-2]}]", None, **credentials)
+    scraper = Scraper(config, Instruments("", ""), Log().logger)
+    first, again, changed, failed, recovered, back = (scraper()[0].inventory for _ in range(6))
+    scraper.close()
+    assert first
+    assert again is first
+    assert changed == Inventory((Deployment("other"),))
+    assert failed is None
+    assert recovered is changed
+    assert back == first
