@@ -32,8 +32,8 @@ class Figure:
         return self.ratio <= self.goal
 
 
-LISTINGS = {2: "", 1: ", the same as at the scrape before"}
-"""Different answers of the API that take turns, and what is said of it where there is one alone."""
+ANSWERS = {"--listings=2": "", "--listings=1": ", the same as at the scrape before"}
+"""The API's option for answers that change, or do not, and what is said of them."""
 
 
 def in_turns(rounds: int, *sides: Callable[[], float]) -> list[float]:
@@ -50,10 +50,10 @@ def beside(what: str, other: str, ours: float, theirs: float, goal: float) -> Fi
 def zones() -> list[Figure]:
     """A scrape of eight zones beside the slowest of their answers."""
     figures = []
-    for listings, what in LISTINGS.items():
-        with api(50, "--delay=0.1", f"--listings={listings}") as upstream, exporter(upstream.url, zones=8) as ours:
+    for option, answers in ANSWERS.items():
+        with api(50, "--delay=0.1", option) as upstream, exporter(upstream.url, zones=8) as ours:
             alone, scrape = in_turns(15, lambda: upstream.seconds("/zz-aaa-0/v2/ai/deployment"), ours.seconds)
-        what = f"a scrape of 8 zones, each answering in 100 ms with 50 deployments{what}"
+        what = f"a scrape of 8 zones, each answering in 100 ms with 50 deployments{answers}"
         figures.append(beside(what, "a zone's own answer", scrape, alone, 1.10))
     return figures
 
@@ -61,10 +61,9 @@ def zones() -> list[Figure]:
 def ten_thousand() -> list[Figure]:
     """A big scrape beside a Go program and beside the usual way, and the memory that it takes."""
     figures = []
-    for listings, what in LISTINGS.items():
-        size = f"10,000 deployments in one zone{what}"
-        steadiness = f"--listings={listings}"
-        with api(10_000, steadiness) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
+    for option, answers in ANSWERS.items():
+        size = f"10,000 deployments in one zone{answers}"
+        with api(10_000, option) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
             idle = ours.resident()
             ours.forget_peak()
             text = ours.get()
@@ -99,11 +98,11 @@ def cpu() -> list[Figure]:
         return taken
 
     figures = []
-    for listings, what in LISTINGS.items():
-        steadiness = f"--listings={listings}"
-        with api(100, steadiness) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
+    for option, answers in ANSWERS.items():
+        with api(100, option) as upstream, exporter(upstream.url) as ours, stock(upstream.url) as usual:
             scrape, usually = in_turns(5, of(ours), of(usual))
-        figures.append(beside(f"CPU time of a scrape of 100 deployments{what}", "the usual way", scrape, usually, 0.4))
+        what = f"CPU time of a scrape of 100 deployments{answers}"
+        figures.append(beside(what, "the usual way", scrape, usually, 0.4))
     return figures
 
 

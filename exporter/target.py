@@ -13,10 +13,8 @@ from exporter.client import Client
 from exporter.config import Account
 from exporter.errors import Failure, Reason
 from exporter.instruments import Instruments
-from exporter.inventory import Deployment, Inventory, parse_deployments
+from exporter.inventory import Inventory, parse_deployments
 from exporter.visit import Visit
-
-_SLICE = 100
 
 
 class Listing(Future[Visit]):
@@ -107,13 +105,13 @@ class Target:
         self._client.close()
 
     def _run(self, listing: Listing) -> None:
-        known = _slices(self._known[1])
+        known = list(self._known[1].deployments)
         try:
             self._finish(listing, *self._list(listing.deadline))
         except Exception as error:
             self._log.exception("a bug of the exporter, please report it")
             self._finish(listing, Failure(Reason.INVALID_RESPONSE, f"unexpected {type(error).__name__}, see the log"))
-        while known:  # where it was replaced: to free a long one at once would hold up all threads
+        while known:  # one by one, for where they were replaced: to free many at once would hold up all threads
             known.pop()
 
     def _list(self, deadline: float) -> tuple[Inventory | Failure, float | None]:
@@ -186,9 +184,3 @@ class Target:
         if invalid and invalid != self._reported_invalid:
             self._log.warning("entries left out", count=len(invalid), first=invalid[0])
         self._reported_invalid = invalid
-
-
-def _slices(inventory: Inventory) -> list[tuple[Deployment, ...]]:
-    """All of its deployments, which live on here when it is gone."""
-    deployments = inventory.deployments
-    return [deployments[start : start + _SLICE] for start in range(0, len(deployments), _SLICE)]

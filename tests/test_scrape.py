@@ -162,8 +162,7 @@ def test_an_answer_is_read_again_only_where_it_is_another_one() -> None:
     one, other, broken = '{"deployments": [{"name": "one"}]}', '{"deployments": [{"name": "other"}]}', "<html>"
     for body in (one, one, other, broken, other, one):
         responses.get(re.compile("https://.*/ai/deployment"), body=body, content_type="application/json")
-    credentials = {"EXOSCALE_API_KEY": "EXOkey", "EXOSCALE_API_SECRET": "secret"}
-    config = configuration("accounts: [{zones: [ch-gva-2]}]", None, **credentials)
+    config = configuration("accounts: [{zones: [ch-gva-2], api_key: EXOkey, api_secret: very-secret}]")
     scraper = Scraper(config, Instruments("", ""), Log().logger)
     first, again, changed, failed, recovered, back = (scraper()[0].inventory for _ in range(6))
     scraper.close()
